@@ -1,0 +1,24 @@
+# Everything runs through env/run, which makes the environment on first use.
+RUN := env/run
+
+.PHONY: help env demo test lint clean
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+
+env:  ## make the environment, if it is missing
+	@BLOODPATCH_ENV_VERBOSE=1 $(RUN) true
+
+demo:  ## the main job: volume and level, held against clinical data (results/demo)
+	@$(RUN) bloodpatch demo --out results/demo
+
+test:  ## the daily tests
+	@$(RUN) python -m pytest -q -m "not slow" $(ARGS)
+
+lint:  ## ruff and strict mypy
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy geometry fem studies
+
+clean:  ## remove what the tools left in the checkout; results and the environment stay
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
