@@ -1,0 +1,308 @@
+"""The run folder: every file of one case, and how its state is known.
+
+`status.json` is written last and atomically: a folder without it belongs to a run that is going on or was cut off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fcntl
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final, Literal, Protocol
+
+from fem.quantities import QUANTITIES, summarise
+from studies.errors import InputError
+
+State = Literal["done", "failed", "invalid", "interrupted"]
+STATUS: Final = "status.json"
+CASE: Final = "case.toml"
+SUMMARY: Final = "summary.json"
+
+
+class Snapshot(Protocol):
+    """Fields at one time, on all ranks."""
+
+    def write(self, folder: Path, stem: str) -> list[Path]:
+        """Write one `.vtu` per region and give their paths; collective."""
+        ...
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run ended."""
+
+    state: State
+    reason: str = ""
+    key: str = ""
+    wall_time_s: float = 0.0
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file atomically: readers see the old one or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write JSON atomically; a number that is not finite becomes null."""
+    write_text(path, json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {str(key): _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    if hasattr(data, "item"):
+        data = data.item()
+    return None if isinstance(data, float) and (data != data or abs(data) == float("inf")) else data
+
+
+def read_status(folder: Path) -> Status | None:
+    """How the run in a folder ended; None where it has not."""
+    try:
+        data = json.loads((folder / STATUS).read_text(encoding="utf-8"))
+        return Status(data["state"], data.get("reason") or "", data.get("key") or "", float(data.get("wall_time_s") or 0.0))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_status(folder: Path, status: Status) -> None:
+    """Write `status.json`, the last file of a run."""
+    write_json(folder / STATUS, {"state": status.state, "reason": status.reason, "key": status.key, "wall_time_s": round(status.wall_time_s, 3)})
+
+
+def check_folder(folder: Path, key: str, case_text: str) -> bool:
+    """Whether a folder holds this case finished.
+
+    Args:
+        folder: may not exist yet.
+        key: content key of the case, with the version of the model.
+        case_text: `case.toml` of the case.
+
+    Raises:
+        InputError: the folder holds another case, or something else.
+    """
+    allowed = "allowed is a new or empty folder, or one that holds the same case"
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise InputError("--out", f'"{folder}", a file', allowed)
+        names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+        held = (folder / CASE).read_text(encoding="utf-8") if CASE in names else None
+    except (OSError, ValueError) as error:
+        raise InputError("--out", f'"{folder}", which cannot be read', allowed) from error
+    if held is None:
+        if names - {".lock"}:
+            raise InputError("--out", f'"{folder}", which holds other files', allowed)
+        return False
+    if held != case_text:
+        raise InputError("--out", f'"{folder}", which holds another case', allowed)
+    status = read_status(folder)
+    if status is None or status.state != "done":
+        return False
+    if status.key != key:
+        raise InputError("--out", f'"{folder}", which holds this case from another version of the model', allowed)
+    return True
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for one process; the lock goes with the process, however it ends.
+
+    Raises:
+        InputError: another process holds it, or the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / ".lock").open("w")
+    except OSError as error:
+        raise InputError("--out", f'"{folder}"', f"allowed is a folder that can be written ({error.strerror})") from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError("--out", f'"{folder}"', "another run is writing there") from error
+        yield
+
+
+class RunFolder:
+    """Writes the files of one run as the simulation hands them over; it is the simulation's sink.
+
+    Args:
+        path: the folder; made, and cleared of an unfinished earlier attempt.
+        case_text: `case.toml`.
+        provenance: of the run; `provenance.json`.
+        key: content key, kept in the status.
+        rank: MPI rank; only rank 0 touches the disc, but every rank must reach `fields`.
+        fields: whether fields are written.
+        injection_end: end of the last injection [s], from which decays and static pressures count.
+        mesh_note: size of the mesh and its stated error, kept in the summary.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        case_text: str,
+        provenance: Mapping[str, Any],
+        key: str,
+        injection_end: float = 0.0,
+        rank: int = 0,
+        fields: bool = True,
+        mesh_note: str = "",
+    ) -> None:
+        self.path, self.key, self.rank = path, key, rank
+        self.status: Status | None = None
+        self.on_row: list[Any] = []
+        self._series: list[dict[str, float]] = []
+        self._summary: dict[str, float] = {}
+        self._fields = fields
+        self._injection_end = injection_end
+        self._mesh_note = mesh_note
+        self._snapshots: list[tuple[float, list[str]]] = []
+        self._begin = time.monotonic()
+        self._streams: dict[str, tuple[IO[str], csv.DictWriter[str]]] = {}
+        self._log = logging.getLogger(f"bloodpatch.run.{path}")
+        self._log.propagate = False
+        if rank == 0:
+            self._clear()
+            write_text(path / CASE, case_text)
+            write_json(path / "provenance.json", provenance)
+            handler = logging.FileHandler(path / "run.log", encoding="utf-8")
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S"))
+            self._log.addHandler(handler)
+            self._log.setLevel(logging.INFO)
+            self._log.info("begin; mesh %s", mesh_note)
+
+    def _clear(self) -> None:
+        """Make the folder; drop what an unfinished attempt left, the status first."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        for name in (STATUS, SUMMARY, "series.csv", "profile.csv", "fields.pvd", "steps.jsonl", "run.log"):
+            (self.path / name).unlink(missing_ok=True)
+        for path in (self.path / "fields").glob("*.vtu"):
+            path.unlink()
+
+    def log(self, text: str) -> None:
+        """A line in `run.log`."""
+        if self.rank == 0:
+            self._log.info("%s", text)
+
+    def row(self, row: Mapping[str, float]) -> None:
+        """Take the quantities of an accepted step; the first row is the baseline."""
+        self._series.append(dict(row))
+        if self.rank == 0:
+            self._write("series.csv", [row])
+            step = {key: row[key] for key in ("time_s", "step_s", "newton_iterations", "phase") if key in row}
+            step["wall_time_s"] = round(time.monotonic() - self._begin, 3)
+            with (self.path / "steps.jsonl").open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(_finite(step)) + "\n")
+            self._log.info("t %.6g s, step %.4g s, %s Newton iterations", row.get("time_s", 0), row.get("step_s", 0), row.get("newton_iterations", "-"))
+            for watcher in self.on_row:
+                watcher(row)
+
+    def profile(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Take the axial slices at an output time."""
+        if self.rank == 0:
+            self._write("profile.csv", rows)
+
+    def fields(self, snapshot: Snapshot) -> None:
+        """Take the fields at an output time; collective."""
+        if not self._fields:
+            return
+        folder = self.path / "fields"
+        if self.rank == 0:
+            folder.mkdir(exist_ok=True)
+        paths = snapshot.write(folder, f"fields_{len(self._snapshots):04d}")
+        moment = self._series[-1]["time_s"] if self._series else 0.0
+        self._snapshots.append((moment, [path.relative_to(self.path).as_posix() for path in paths]))
+        if self.rank == 0:
+            self._write_pvd()
+
+    def finished(self, extra: Mapping[str, float]) -> None:
+        """Write the summary and say that the run is done."""
+        self._summary = {**summarise(self._series, self._injection_end), **extra}
+        self._close(Status("done", "", self.key, time.monotonic() - self._begin))
+
+    def failed(self, error: Exception | str) -> None:
+        """Keep what was reached and say why the run ended."""
+        self.end("failed", str(error))
+
+    def end(self, state: State, reason: str) -> None:
+        """End the run early; what was reached is kept and summarised."""
+        if self.status is not None:
+            return
+        with contextlib.suppress(Exception):  # a series cut short may lack what a summary needs
+            self._summary = summarise(self._series, self._injection_end)
+        self._close(Status(state, " ".join(reason.split()), self.key, time.monotonic() - self._begin))
+
+    def _close(self, status: Status) -> None:
+        self.status = status
+        if self.rank != 0:
+            return
+        for stream, _ in self._streams.values():
+            stream.close()
+        write_json(self.path / SUMMARY, self._summary_data(status))
+        self._log.info("%s%s after %.1f s", status.state, f": {status.reason}" if status.reason else "", status.wall_time_s)
+        for handler in list(self._log.handlers):
+            handler.close()
+            self._log.removeHandler(handler)
+        write_status(self.path, status)
+
+    def _summary_data(self, status: Status) -> dict[str, Any]:
+        values: dict[str, Any] = dict(self._summary)
+        values["wall_time_s"] = status.wall_time_s
+        data: dict[str, Any] = {}
+        for name, value in values.items():
+            known = QUANTITIES.get(name)
+            data[name] = {
+                "value": value,
+                "unit": known.unit if known else "",
+                "definition": known.definition if known else "",
+                "version": known.version if known else 1,
+            }
+        if self._mesh_note:
+            data["mesh"] = {"value": self._mesh_note, "unit": "", "definition": "size of the mesh and its discretisation error", "version": 1}
+        return data
+
+    def _write(self, name: str, rows: Sequence[Mapping[str, float]]) -> None:
+        if not rows:
+            return
+        if name not in self._streams:
+            stream = (self.path / name).open("w", newline="", encoding="utf-8")
+            writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            self._streams[name] = (stream, writer)
+        stream, writer = self._streams[name]
+        writer.writerows({key: _text(value) for key, value in row.items()} for row in rows)
+        stream.flush()
+
+    def _write_pvd(self) -> None:
+        lines = [
+            f'    <DataSet timestep="{moment:.9g}" part="{part}" file="{file}"/>'
+            for moment, files in self._snapshots
+            for part, file in enumerate(files)
+        ]
+        body = "\n".join(lines)
+        write_text(
+            self.path / "fields.pvd",
+            f'<?xml version="1.0"?>\n<VTKFile type="Collection" version="1.0">\n  <Collection>\n{body}\n  </Collection>\n</VTKFile>\n',
+        )
+
+
+def _text(value: object) -> object:
+    """A number with all its digits; empty where there is none."""
+    if hasattr(value, "item"):
+        value = value.item()
+    if value is None or (isinstance(value, float) and value != value):
+        return ""
+    return repr(value) if isinstance(value, float) else value

@@ -1,0 +1,87 @@
+"""The one place where cases meet the model: mesh, parameters, simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import fem
+from geometry import MeshSize, SpineMesh, cached_mesh, read_mesh
+from studies.case import MESH_SIZES, Case
+from studies.quantities import LENGTH
+from studies.reading import case_hash
+from studies.resolve import build_anatomy, patch_parameters
+from studies.runfolder import RunFolder
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+Folders = Callable[[Case, SpineMesh], RunFolder]
+"""Makes the run folder of a case once its mesh is known to be good."""
+
+
+def run_key(case: Case) -> str:
+    """Content key of a run: the resolved case and the version of the model."""
+    return case_hash(case, fem.MODEL_VERSION)
+
+
+def mesh_of(case: Case) -> SpineMesh:
+    """The mesh of a resolved case.
+
+    Raises:
+        geometry.AnatomyError: the anatomy is impossible.
+        geometry.MeshError: the mesh cannot be read, or is not good enough.
+    """
+    if case.anatomy.mesh is not None:
+        return read_mesh(case.anatomy.mesh)
+    assert case.anatomy.span is not None
+    anatomy = build_anatomy(case)
+    size = MeshSize.named(case.mesh.size) if case.mesh.size in MESH_SIZES else MeshSize.from_length(LENGTH.parse(case.mesh.size))
+    focus = [
+        float(anatomy.needle_tip(injection.level, injection.approach, injection.side or "midline", injection.offset).point[2])
+        for injection in case.injection
+    ]
+    return cached_mesh(anatomy, case.anatomy.span, size, sorted(set(focus)))
+
+
+def simulate_group(comm: MPI.Comm, cases: Sequence[Case], folders: Folders) -> list[RunFolder]:
+    """Simulate cases that differ in the volume of their last injection only, along one path.
+
+    Args:
+        comm: communicator of all ranks.
+        cases: the largest volume first.
+        folders: called for each case once the mesh stands.
+
+    Returns:
+        The run folders, each with its status.
+
+    Raises:
+        geometry.AnatomyError, geometry.MeshError, fem.errors.ModelError: the cases cannot be posed; no folder was made.
+    """
+    from fem.errors import SolverError
+    from fem.simulation import build_model, simulate, simulate_volumes
+
+    mesh = mesh_of(cases[0])
+    parameters = patch_parameters(cases[0])
+    sinks = [folders(case, mesh) for case in cases]
+    try:
+        model = build_model(comm, mesh, parameters)
+        if len(cases) == 1:
+            simulate(model, parameters, sinks[0])
+        else:
+            simulate_volumes(model, parameters, {case.injection[-1].volume: sink for case, sink in zip(cases, sinks, strict=True)})
+    except SolverError as error:
+        for sink in sinks:
+            sink.failed(error)
+    except KeyboardInterrupt:
+        for sink in sinks:
+            sink.end("interrupted", "stopped by the user")
+        raise
+    except Exception as error:
+        for sink in sinks:
+            sink.end("failed", f"{type(error).__name__}: {error}")
+        raise
+    for sink in sinks:
+        sink.end("failed", "the simulation ended without a result")
+    return sinks
+
