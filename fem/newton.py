@@ -1,0 +1,189 @@
+"""Bordered Newton method: one sparse factorisation, and one extra triangular solve per compartment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from dolfinx import fem
+from dolfinx.fem import petsc as fem_petsc
+from mpi4py import MPI
+from petsc4py import PETSc
+
+from fem import compat
+from fem.compartments import Compartment
+from fem.errors import SolverError
+from fem.poro import PoroModel
+
+DAMPINGS = 5
+"""Times that an update which makes the residual undefined (J <= 0) is halved before the step is given up."""
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Absolute tolerances of one solve.
+
+    Attributes:
+        force: Euclidean norm of the out-of-balance nodal forces [N].
+        volume: sum of the out-of-balance nodal volumes [m^3], compartments included.
+        iterations: at most.
+    """
+
+    force: float
+    volume: float
+    iterations: int = 20
+
+
+class BorderedNewton:
+    """Solves a :class:`~fem.poro.PoroModel` together with the compartments that it is linked to.
+
+    The matrix, its pattern, the symbolic factorisation and the coupling vectors are made once and kept.
+
+    Attributes:
+        pressure: present pressure of each compartment [Pa].
+        start: pressure of each compartment at the beginning of the step [Pa].
+    """
+
+    def __init__(self, model: PoroModel, compartments: Mapping[str, Compartment] | None = None) -> None:
+        self.model = model
+        self.compartments = dict(compartments or {})
+        self.pressure = {name: 0.0 for name in self.compartments}
+        self.start = dict(self.pressure)
+        self._matrix = fem_petsc.create_matrix(model.jacobian)
+        self._residual = compat.create_vector(model.residual)
+        self._delta = self._residual.duplicate()
+        limit = model.space.dofmap.index_map.size_local * model.space.dofmap.index_map_bs
+        self._local_size = limit
+        self._zero = fem.Function(model.space)
+        self.hold(None)
+        self._u = model.owned("u")
+        self._p = np.concatenate([model.owned(name) for name in model.pressures])
+        self._columns: dict[str, Any] = {}
+        self._solves: dict[str, Any] = {}
+        for name, form in model.coupling.items():
+            vector = compat.create_vector(form)
+            self._assemble(vector, form)
+            vector.array[self._held] = 0.0
+            self._columns[name] = vector
+            self._solves[name] = vector.duplicate()
+        self._conductance = {link.compartment: link.conductance for link in model.setup.links}
+        self._solver = direct_solver(model.comm, self._matrix)
+
+    def hold(self, dofs: np.ndarray | None) -> None:
+        """Hold further local degrees of freedom at their present value; None releases them."""
+        held = self.model.fixed_dofs if dofs is None else np.union1d(self.model.fixed_dofs, dofs)
+        self._held = held[held < self._local_size].astype(np.int32)
+        self._conditions = [fem.dirichletbc(self._zero, held.astype(np.int32))]
+
+    def _assemble(self, vector: Any, form: Any) -> None:
+        with vector.localForm() as local:
+            local.set(0.0)
+        fem_petsc.assemble_vector(vector, form)
+        vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
+
+    def exchange(self, name: str) -> float:
+        """Flow from the model into a compartment at the present state [m^3/s]."""
+        owned = self.model.state.x.array[: self._local_size]
+        flow = self.model.comm.allreduce(float(self._columns[name].array @ owned), op=MPI.SUM)
+        return flow - self._conductance[name] * self.pressure[name]
+
+    def _defect(self, name: str) -> float:
+        part, pressure = self.compartments[name], self.pressure[name]
+        gain = part.volume(pressure) - part.volume(self.start[name])
+        return gain - float(self.model.step.value) * (self.exchange(name) + part.inflow(pressure))
+
+    def evaluate(self) -> tuple[float, float, np.ndarray]:
+        """Assemble the residual; return out-of-balance force [N], volume [m^3] and the compartments' defects."""
+        model = self.model
+        for name, value in self.pressure.items():
+            model.outside[name].value = value
+        self._assemble(self._residual, model.residual)
+        array = self._residual.array
+        array[self._held] = 0.0
+        sums = np.array([np.sum(array[self._u] ** 2), np.sum(np.abs(array[self._p]))])
+        sums = model.comm.allreduce(sums, op=MPI.SUM)
+        defects = np.array([self._defect(name) for name in self.compartments])
+        return float(np.sqrt(sums[0])), float(sums[1] + np.sum(np.abs(defects))), defects
+
+    def solve(self, tolerances: Tolerances) -> int:
+        """Iterate from the present state to convergence; return the number of iterations.
+
+        Raises:
+            SolverError: no convergence, or the residual stays undefined.
+        """
+        force, volume, defects = self.evaluate()
+        history = []
+        for iteration in range(tolerances.iterations):
+            if force <= tolerances.force and volume <= tolerances.volume:
+                return iteration
+            if not np.isfinite(force + volume):
+                raise SolverError("the residual is not defined (a cell has turned inside out)")
+            history.append((force, volume))
+            update, shift = self._update(defects)
+            force, volume, defects = self._apply(update, shift)
+        if force <= tolerances.force and volume <= tolerances.volume:
+            return tolerances.iterations
+        raise SolverError(
+            f"Newton's method did not converge in {tolerances.iterations} iterations "
+            f"(force {force:.2e} N of {tolerances.force:.0e}, volume {volume:.2e} m^3 of {tolerances.volume:.0e})"
+        )
+
+    def _update(self, defects: np.ndarray) -> tuple[Any, np.ndarray]:
+        model, dt = self.model, float(self.model.step.value)
+        self._matrix.zeroEntries()
+        fem_petsc.assemble_matrix(self._matrix, model.jacobian, bcs=self._conditions)
+        self._matrix.assemble()
+        self._solver.setOperators(self._matrix)
+        self._solver.solve(self._residual, self._delta)
+        if self._solver.getConvergedReason() < 0:
+            raise SolverError("the sparse factorisation failed")
+        names = list(self.compartments)
+        shift = np.zeros(len(names))
+        if names:
+            schur = np.zeros((len(names), len(names)))
+            right = defects.copy()
+            for j, name in enumerate(names):
+                self._solver.solve(self._columns[name], self._solves[name])
+            for i, name in enumerate(names):
+                part, pressure = self.compartments[name], self.pressure[name]
+                slope = part.capacity(pressure) + dt * (self._conductance[name] - part.inflow_slope(pressure))
+                schur[i, i] += slope
+                right[i] += dt * self._columns[name].dot(self._delta)
+                for j, other in enumerate(names):
+                    schur[i, j] -= dt * dt * self._columns[name].dot(self._solves[other])
+            shift = np.linalg.solve(schur, right)
+            for j, name in enumerate(names):
+                self._delta.axpy(dt * shift[j], self._solves[name])
+        return self._delta, shift
+
+    def _apply(self, update: Any, shift: np.ndarray) -> tuple[float, float, np.ndarray]:
+        x = self.model.state.x
+        before, pressures = x.array.copy(), dict(self.pressure)
+        factor = 1.0
+        for _ in range(DAMPINGS):
+            x.array[: self._local_size] = before[: self._local_size] - factor * update.array
+            x.scatter_forward()
+            for value, name in zip(shift, self.compartments, strict=True):
+                self.pressure[name] = pressures[name] - factor * float(value)
+            force, volume, defects = self.evaluate()
+            if np.isfinite(force + volume):
+                break
+            factor /= 2
+        return force, volume, defects
+
+
+def direct_solver(comm: Any, matrix: Any) -> Any:
+    """Sparse LU by MUMPS; the symbolic analysis is done once and kept while the pattern is the same."""
+    solver = PETSc.KSP().create(comm)
+    solver.setOperators(matrix)
+    solver.setType("preonly")
+    preconditioner = solver.getPC()
+    preconditioner.setType("lu")
+    preconditioner.setFactorSolverType("mumps")
+    preconditioner.setFactorSetUpSolverType()
+    factor = preconditioner.getFactorMatrix()
+    factor.setMumpsIcntl(14, 60)  # workspace beyond the estimate [%]: pivoting of the indefinite blocks needs it
+    factor.setMumpsIcntl(24, 1)  # null pivots are reported, not divided by
+    return solver

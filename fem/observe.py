@@ -1,0 +1,294 @@
+"""Quantities of interest of the present state of a patch model: one row of the series, one profile along the canal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import ufl
+from dolfinx import fem
+from dolfinx.fem import petsc as fem_petsc
+from mpi4py import MPI
+
+from fem.forms import compile_form, integrate
+from fem.parameters import MMHG
+from fem.patch import PatchModel
+from fem.quantities import SPREAD_THRESHOLD
+from fem.species import SpeciesTransport
+from geometry import Region as Part
+from geometry import SpineMesh, Subregion
+
+ML = 1e-6
+"""Cubic metres in a millilitre."""
+
+LUMBOSACRAL = ("L1", "L2", "L3", "L4", "L5", "S1", "S2")
+"""Levels below T11/T12, with T12, over which Higuchi 2005 and Hogan 1996 measured CSF."""
+
+WIDTH_BIN = 1e-3
+"""Width of the bins in which the coverage of the ventral space is counted [m]."""
+
+
+class Observer:
+    """Evaluates a :class:`~fem.patch.PatchModel`; forms and groupings are made once.
+
+    Every integral is a sum over cells of this rank followed by one reduction over ranks.
+    """
+
+    def __init__(self, model: PatchModel, transport: SpeciesTransport) -> None:
+        self.model, self.transport = model, transport
+        self.comm: MPI.Comm = model.comm
+        spine, domain, poro = model.spine, model.domain, model.poro
+        mesh = domain.mesh
+        owned = domain.owned_cells
+        self._cells = domain.original_cell[:owned]
+        self._region = spine.region[self._cells]
+        self._subregion = spine.subregion[self._cells]
+        self._slab = spine.slab[self._cells]
+        self.slabs = len(spine.slab_edges) - 1
+        self.height = np.diff(spine.slab_edges)
+        self._segment = segment_coordinate(spine)
+        level = np.asarray(spine.levels)[spine.level[self._cells]]
+        self._lumbosacral = np.isin(level, (*LUMBOSACRAL, "T12"))
+        self._lumbosacral_exists = bool(self.comm.allreduce(int(self._lumbosacral.any()), op=MPI.MAX))
+        cellwise = fem.functionspace(mesh, ("DG", 0))
+        test = ufl.TestFunction(cellwise)
+        self._cellwise = cellwise.dofmap.list[:owned].reshape(-1)
+        u, p = poro.split(poro.state)
+        metadata = {"quadrature_degree": 4}
+        dx = ufl.Measure("dx", domain=mesh, metadata=metadata)
+        self._volume_form = compile_form(poro.setup.kinematics.volume_ratio(u) * test * dx)
+        self._volume_function = fem.Function(cellwise)
+        self._stored_form = compile_form(
+            model.epidural.storage.content(p["e"] - poro.reference["e"]) * poro.dx(model.epidural)
+        )
+        self.reference_volume = self._cell_volumes(compile_form(fem.Constant(mesh, 1.0) * test * dx))
+        self._p_mean = compile_form(p["s"] * test * dx), compile_form(p["e"] * test * dx)
+        space = transport.space
+        self._corner_dofs = space.dofmap.list[:owned]
+        self._content = fem.Function(space)
+        self._cord_dofs, self._cord_points = self._region_displacements(Part.CORD)
+        foraminal = np.unique(space.dofmap.list[np.flatnonzero(self._subregion == Subregion.FORAMINAL)].reshape(-1))
+        self._foraminal = np.asarray(model.poro.dofs["e"])[foraminal]
+        kept = poro.state.x.array.copy()
+        poro.state.x.array[:] = model.baseline
+        self._volume0 = self.cell_volumes()
+        self._sac0, self._cord0, self._ap0 = self._sections(self._volume0)
+        self._stored0 = integrate(self._stored_form, self.comm)
+        table = float(self._sum(self.reference_volume[self._in_sac()]))
+        self.baseline_sac_ratio = float(self._sum(self._volume0[self._in_sac()])) / table
+        poro.state.x.array[:] = kept
+
+    # -- integrals ---------------------------------------------------------------------------------------------------
+
+    def _sum(self, values: np.ndarray) -> Any:
+        return self.comm.allreduce(values.sum(), op=MPI.SUM)
+
+    def _cell_volumes(self, form: Any) -> np.ndarray:
+        vector = self._volume_function.x.petsc_vec
+        with vector.localForm() as local:
+            local.set(0.0)
+        fem_petsc.assemble_vector(vector, form)
+        return self._volume_function.x.array[self._cellwise].copy()
+
+    def cell_volumes(self) -> np.ndarray:
+        """Deformed volume of every owned cell [m^3]."""
+        return self._cell_volumes(self._volume_form)
+
+    def _by_slab(self, values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        local = np.bincount(self._slab[chosen], weights=values[chosen], minlength=self.slabs)
+        return self.comm.allreduce(local, op=MPI.SUM)
+
+    def _in_sac(self) -> np.ndarray:
+        return (self._subregion == Subregion.THECAL) | (self._subregion == Subregion.CORD)
+
+    def _sections(self, volume: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sac area, cord area [m^2] and cord anteroposterior diameter [m] per slab; zero where there is none."""
+        sac = self._by_slab(volume, self._in_sac()) / self.height
+        cord = self._by_slab(volume, self._subregion == Subregion.CORD) / self.height
+        return sac, cord, self._cord_depth()
+
+    def _region_displacements(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        space = self.model.poro.vector_space
+        blocks = np.unique(space.dofmap.list[np.flatnonzero(self._region == part)].reshape(-1))
+        unrolled = (blocks[:, None] * 3 + np.arange(3)).astype(np.int64)
+        return np.asarray(self.model.poro.dofs["u"])[unrolled], space.tabulate_dof_coordinates()[blocks]
+
+    def _cord_depth(self) -> np.ndarray:
+        edges = self.model.spine.slab_edges
+        y = self._cord_points[:, 1] + self.model.poro.state.x.array[self._cord_dofs[:, 1]]
+        slab = np.clip(np.searchsorted(edges, self._cord_points[:, 2]) - 1, 0, self.slabs - 1)
+        low, high = np.full(self.slabs, np.inf), np.full(self.slabs, -np.inf)
+        np.minimum.at(low, slab, y)
+        np.maximum.at(high, slab, y)
+        low = self.comm.allreduce(low, op=_MINIMUM)
+        high = self.comm.allreduce(high, op=_MAXIMUM)
+        return np.where(np.isfinite(low), high - low, 0.0)
+
+    # -- species -----------------------------------------------------------------------------------------------------
+
+    def injected_content(self) -> np.ndarray:
+        """Injected content per reference volume, mean of the vertices, of every owned cell [1]."""
+        self._content.x.array[:] = 0.0
+        self.transport.to_function(self.transport.content.sum(axis=0) / self.transport.volume, self._content)
+        return self._content.x.array[self._corner_dofs].mean(axis=1)
+
+    # -- what is reported --------------------------------------------------------------------------------------------
+
+    def evaluate(self, tip: Any, cumulative: dict[str, float]) -> tuple[dict[str, float], list[dict[str, float]]]:
+        """Quantities of the present state and their profile along the canal.
+
+        Args:
+            tip: the latest injection's :class:`~fem.patch.Site`, None before the first.
+            cumulative: volumes put in and let out so far [m^3]: ``injected``, ``foramina``, ``ends``, ``cranial``, ``caudal``.
+        """
+        model, transport = self.model, self.transport
+        volume = self.cell_volumes()
+        change = volume - self._volume0
+        epidural = self._region == Part.EPIDURAL
+        sac = self._region == Part.SUBARACHNOID
+        swelling = float(self._sum(change[epidural]))
+        venous = integrate(self._stored_form, self.comm) - self._stored0
+        injected = cumulative["injected"]
+        balance = injected - swelling - venous - cumulative["foramina"] - cumulative["ends"]
+        row = {
+            "injected_mL": injected / ML,
+            "epidural_swelling_mL": swelling / ML,
+            "venous_displaced_mL": venous / ML,
+            "foraminal_outflow_mL": cumulative["foramina"] / ML,
+            "end_outflow_mL": cumulative["ends"] / ML,
+            "resorbed_mL": 0.0,
+            "leaked_csf_mL": 0.0,
+            "injectate_intrathecal_mL": 0.0,
+            "clot_volume_mL": 0.0,
+            "lysed_mL": 0.0,
+            "volume_balance_error": balance / injected if injected > 0 else 0.0,
+            "csf_displaced_mL": -float(self._sum(change[sac])) / ML,
+            "csf_displaced_lumbosacral_mL": -float(self._sum(change[sac & self._lumbosacral])) / ML
+            if self._lumbosacral_exists
+            else float("nan"),
+            "csf_to_cranial_mL": cumulative["cranial"] / ML,
+            "csf_to_caudal_mL": cumulative["caudal"] / ML,
+            "cord_uptake_mL": float(self._sum(change[self._region == Part.CORD])) / ML,
+        }
+        row |= self._pressures(tip, volume)
+        sections = self._sections(volume)
+        row |= self._shape(sections)
+        content = self.injected_content()
+        covered = epidural & (content >= SPREAD_THRESHOLD)
+        canal = covered & (self._subregion != Subregion.FORAMINAL)
+        occupancy = self._by_slab(volume, canal) / self.height / model.spine.canal_area
+        inside = epidural & (self._subregion != Subregion.FORAMINAL)
+        filled = self._by_slab(content * self.reference_volume, inside) / self.height / model.spine.canal_area
+        row |= {"canal_occupancy_max": float(occupancy.max()), "canal_injected_max": float(filled.max())}
+        row |= self._spread(tip, occupancy, covered)
+        return row, self._profile(volume, sections, occupancy, filled)
+
+    def _pressures(self, tip: Any, volume: np.ndarray) -> dict[str, float]:
+        model, transport = self.model, self.transport
+        base_e, base_s = model.baseline_pressure["e"], model.baseline_pressure["s"]
+        p = transport.pressure()
+        share = transport.content.sum(axis=0) / transport.volume
+        wet = share >= SPREAD_THRESHOLD
+        mean = float(np.average(p[wet], weights=transport.volume[wet])) if wet.any() else float("nan")
+        needle = float(tip.weights @ p) if tip is not None else base_e
+        local = model.poro.state.x.array[self._foraminal]
+        root = self.comm.allreduce(float(local.max()) if len(local) else -np.inf, op=MPI.MAX)
+        sac = self._region == Part.SUBARACHNOID
+        where = sac & self._lumbosacral if self._lumbosacral_exists else sac
+        p_s = self._cell_volumes(self._p_mean[0])
+        lumbar = float(self._sum(p_s[where]) / self._sum(self.reference_volume[where]))
+        csf = model.newton.pressure["cranial"]
+        values = {
+            "csf_pressure": (csf, base_s),
+            "csf_pressure_lumbar": (lumbar, base_s),
+            "epidural_pressure": (mean, base_e),
+            "epidural_pressure_needle": (needle, base_e),
+            "root_pressure_max": (root if np.isfinite(root) else float("nan"), base_e),
+        }
+        row = {f"{name}_mmHg": value / MMHG for name, (value, _) in values.items()}
+        return row | {f"{name}_rise_mmHg": (value - base) / MMHG for name, (value, base) in values.items()}
+
+    def _shape(self, sections: tuple[np.ndarray, np.ndarray, np.ndarray]) -> dict[str, float]:
+        sac, cord, depth = sections
+        has_sac = self._sac0 > 0.5 * self._sac0.max()
+        has_cord = self._cord0 > 0.5 * self._cord0.max() if self._cord0.max() > 0 else np.zeros(self.slabs, bool)
+        array, base = self.model.poro.state.x.array, self.model.baseline
+        moved = np.linalg.norm(array[self._cord_dofs] - base[self._cord_dofs], axis=1)
+        largest = self.comm.allreduce(float(moved.max()) if len(moved) else 0.0, op=MPI.MAX)
+        nothing = float("nan")
+        return {
+            "sac_area_min_mm2": float(sac[has_sac].min()) * 1e6,
+            "sac_area_min_ratio": float((sac[has_sac] / self._sac0[has_sac]).min()),
+            "cord_displacement_max_mm": largest * 1e3,
+            "cord_area_min_ratio": float((cord[has_cord] / self._cord0[has_cord]).min()) if has_cord.any() else nothing,
+            "cord_ap_min_ratio": float((depth[has_cord] / self._ap0[has_cord]).min()) if has_cord.any() else nothing,
+        }
+
+    def _spread(self, tip: Any, occupancy: np.ndarray, covered: np.ndarray) -> dict[str, float]:
+        spine = self.model.spine
+        wet = np.flatnonzero(occupancy > 0)
+        if tip is None or len(wet) == 0:
+            return {"spread_cranial_segments": 0.0, "spread_caudal_segments": 0.0, "spread_ventral_fraction": 0.0}
+        edges = spine.slab_edges
+        top = self._segment(float(edges[wet.max() + 1]))
+        bottom = self._segment(float(edges[wet.min()]))
+        here = self._segment(float(tip.point[2]))
+        slab = int(np.clip(np.searchsorted(edges, tip.point[2]) - 1, 0, self.slabs - 1))
+        ventral = (self._subregion == Subregion.VENTRAL) & (np.abs(self._slab - slab) <= 1)
+        corners = spine.points[spine.cells[self._cells]][:, :, 0]
+        bins = np.floor(corners.mean(axis=1) / WIDTH_BIN).astype(int)
+        every = self.comm.allreduce(set(bins[ventral].tolist()), op=_JOIN)
+        reached = self.comm.allreduce(set(bins[ventral & covered].tolist()), op=_JOIN)
+        return {
+            "spread_cranial_segments": max(here - top, 0.0),
+            "spread_caudal_segments": max(bottom - here, 0.0),
+            "spread_ventral_fraction": len(reached) / len(every) if every else float("nan"),
+        }
+
+    def _profile(
+        self, volume: np.ndarray, sections: tuple[np.ndarray, ...], occupancy: np.ndarray, filled: np.ndarray
+    ) -> list[dict[str, float]]:
+        spine = self.model.spine
+        sac, cord, depth = sections
+        epidural = self._region == Part.EPIDURAL
+        thecal = self._subregion == Subregion.THECAL
+        mean = []
+        for form, chosen in zip(self._p_mean, (thecal, epidural), strict=True):
+            weight = self._by_slab(self.reference_volume, chosen)
+            total = self._by_slab(self._cell_volumes(form), chosen)
+            mean.append(np.divide(total, weight, out=np.full(self.slabs, np.nan), where=weight > 0) / MMHG)
+        middle = (spine.slab_edges[1:] + spine.slab_edges[:-1]) / 2
+        return [
+            {
+                "z_mm": float(middle[k]) * 1e3,
+                "segment": float(self._segment(float(middle[k]))),
+                "sac_area_mm2": float(sac[k]) * 1e6,
+                "sac_area_baseline_mm2": float(self._sac0[k]) * 1e6,
+                "cord_area_mm2": float(cord[k]) * 1e6,
+                "cord_area_baseline_mm2": float(self._cord0[k]) * 1e6,
+                "cord_ap_mm": float(depth[k]) * 1e3,
+                "canal_occupancy": float(occupancy[k]),
+                "canal_injected": float(filled[k]),
+                "patch_area_mm2": float(occupancy[k] * spine.canal_area[k]) * 1e6,
+                "csf_pressure_mmHg": float(mean[0][k]),
+                "epidural_pressure_mmHg": float(mean[1][k]),
+            }
+            for k in range(self.slabs)
+        ]
+
+
+def segment_coordinate(spine: SpineMesh) -> Callable[[float], float]:
+    """Map a height z [m] to segments counted caudally from the cranial end of the mesh, fractions within a segment."""
+    inside = spine.subregion != Subregion.FORAMINAL
+    level = np.zeros(len(spine.slab_edges) - 1, dtype=int)
+    level[spine.slab[inside]] = spine.level[inside]
+    borders = np.flatnonzero(np.diff(level)) + 1
+    z = np.concatenate([spine.slab_edges[:1], spine.slab_edges[borders], spine.slab_edges[-1:]])
+    count = np.arange(len(z) - 1, -1, -1, dtype=float)
+    return lambda height: float(np.interp(height, z, count))
+
+
+_JOIN = MPI.Op.Create(lambda a, b, _: a | b, commute=True)
+_MINIMUM = MPI.Op.Create(lambda a, b, _: np.minimum(a, b), commute=True)
+_MAXIMUM = MPI.Op.Create(lambda a, b, _: np.maximum(a, b), commute=True)

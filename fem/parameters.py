@@ -1,0 +1,239 @@
+"""Parameters of a blood-patch model: frozen dataclasses of SI floats, with the table of material parameters.
+
+Every default material parameter is a row of ``fem/data/parameters.csv`` with its range, unit, source and tag; nothing
+here repeats a figure.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from fem.laws.exchange import StarlingForamen
+from fem.laws.fibres import SmearedFibres, TensionOnlyMembrane
+from fem.laws.mobility import SwellingMobility
+from fem.laws.solids import NeoHookean
+from fem.laws.storage import SaturatingVeins
+
+TABLE = Path(__file__).parent / "data" / "parameters.csv"
+
+MMHG = 133.322387415
+"""Pascals in a conventional millimetre of mercury (ISO 80000-4)."""
+
+
+@dataclass(frozen=True)
+class ParameterRow:
+    """One material parameter: default, range and where they come from."""
+
+    key: str
+    value: float
+    low: float
+    high: float
+    unit: str
+    source: str
+    tag: str
+
+
+@cache
+def parameter_table() -> Mapping[str, ParameterRow]:
+    """Return the table of material parameters by their dotted key, in SI units."""
+    with TABLE.open(newline="", encoding="utf-8") as stream:
+        return {
+            row["key"]: ParameterRow(
+                row["key"],
+                float(row["value"]),
+                float(row["low"]),
+                float(row["high"]),
+                row["unit"],
+                row["source"],
+                row["tag"],
+            )
+            for row in csv.DictReader(stream)
+        }
+
+
+@dataclass(frozen=True)
+class Fat:
+    """Epidural fat: a soft compressible skeleton through which watery fluid tracks."""
+
+    solid: NeoHookean
+    mobility: SwellingMobility
+    initial_mobile_fraction: float
+
+
+@dataclass(frozen=True)
+class Cord:
+    """Spinal cord: drained skeleton and hydraulic mobility k/mu [m^2/(Pa s)]."""
+
+    solid: NeoHookean
+    mobility: float
+
+
+@dataclass(frozen=True)
+class Network:
+    """Third medium of the subarachnoid space: trabeculae, roots, and what keeps dura and cord apart."""
+
+    solid: NeoHookean
+    mobility: float
+
+
+@dataclass(frozen=True)
+class Ligaments:
+    """Explicit tension-only structures inside the sac.
+
+    Attributes:
+        denticulate_stiffness: lateral stiffness per length of cord and side [N/m per m].
+        roots: longitudinal fibres of the cauda equina, smeared over the section.
+    """
+
+    denticulate_stiffness: float
+    roots: SmearedFibres
+
+
+@dataclass(frozen=True)
+class Materials:
+    """Laws of every tissue and fluid of the patch model.
+
+    Attributes:
+        viscosity: dynamic viscosity [Pa s] of each fluid by name (``csf``, ``saline``, ``blood``).
+    """
+
+    fat: Fat
+    veins: SaturatingVeins
+    foramina: StarlingForamen
+    dura: TensionOnlyMembrane
+    pia: TensionOnlyMembrane
+    network: Network
+    cord: Cord
+    ligaments: Ligaments
+    viscosity: Mapping[str, float]
+    values: Mapping[str, float] = field(repr=False)
+
+    @classmethod
+    def from_table(cls, overrides: Mapping[str, float] | None = None) -> Materials:
+        """Build the laws from the parameter table.
+
+        Args:
+            overrides: values in SI units by dotted key, such as ``{"fat.youngs_modulus": 800.0}``.
+
+        Raises:
+            KeyError: an override names a parameter that the table does not have.
+        """
+        value = {key: row.value for key, row in parameter_table().items()}
+        for key, number in (overrides or {}).items():
+            if key not in value:
+                raise KeyError(key)
+            value[key] = float(number)
+
+        def membrane(name: str) -> TensionOnlyMembrane:
+            return TensionOnlyMembrane(
+                longitudinal_modulus=value[f"{name}.longitudinal_modulus"],
+                circumferential_modulus=value[f"{name}.circumferential_modulus"],
+                ground_modulus=value[f"{name}.ground_modulus"],
+                thickness=value[f"{name}.thickness"],
+                toe_strain=value[f"{name}.toe_strain"],
+            )
+
+        def solid(name: str) -> NeoHookean:
+            return NeoHookean(value[f"{name}.youngs_modulus"], value[f"{name}.poisson_ratio"])
+
+        return cls(
+            fat=Fat(
+                solid("fat"),
+                SwellingMobility(value["fat.mobility"], value["fat.mobility_growth"]),
+                value["fat.initial_mobile_fraction"],
+            ),
+            veins=SaturatingVeins(value["veins.slope"], value["veins.capacity"]),
+            foramina=StarlingForamen(
+                value["foramina.conductance"], value["foramina.opening_pressure"], value["foramina.smoothing"]
+            ),
+            dura=membrane("dura"),
+            pia=membrane("pia"),
+            network=Network(solid("network"), value["network.mobility"]),
+            cord=Cord(solid("cord"), value["cord.permeability"] / value["csf.viscosity"]),
+            ligaments=Ligaments(
+                value["ligaments.denticulate_stiffness"],
+                SmearedFibres(value["ligaments.root_modulus"], value["ligaments.toe_strain"]),
+            ),
+            viscosity={name: value[f"{name}.viscosity"] for name in ("csf", "saline", "blood")},
+            values=value,
+        )
+
+
+@dataclass(frozen=True)
+class Csf:
+    """Cerebrospinal fluid: baseline, craniospinal compliance and regulation (SI units).
+
+    Attributes:
+        baseline_pressure: CSF pressure of the patient before the patch, supine [Pa].
+        pvi: craniospinal pressure-volume index [m^3].
+        reference_pressure: pressure at which the craniospinal compliance would be infinite [Pa].
+        spinal_share: share of the craniospinal compliance that is spinal; None measures it in the window.
+        outflow_resistance: resistance to absorption [Pa s/m^3].
+        formation: rate of formation [m^3/s].
+    """
+
+    baseline_pressure: float
+    pvi: float
+    reference_pressure: float
+    outflow_resistance: float
+    formation: float
+    spinal_share: float | None = None
+
+
+@dataclass(frozen=True)
+class Injection:
+    """One injection: where, what and when (SI units)."""
+
+    interspace: str
+    volume: float
+    rate: float
+    start: float = 0.0
+    approach: str = "interlaminar"
+    side: str = "midline"
+    offset: float = 0.0
+    material: str = "blood"
+
+    @property
+    def end(self) -> float:
+        """Time at which the injection ends [s]."""
+        return self.start + self.volume / self.rate
+
+
+@dataclass(frozen=True)
+class TimeControl:
+    """Steps in time [s]. The first step after each change of the injection is ``first_step``."""
+
+    follow_up: float = 600.0
+    first_step: float = 1.0
+    injection_step: float = 6.0
+    max_step: float = 120.0
+    output_times: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class SolverControl:
+    """Newton's method and the growth of steps."""
+
+    max_iterations: int = 20
+    volume_tolerance: float = 1e-10
+    force_tolerance: float = 1e-7
+    smallest_step: float = 1e-3
+    growth: float = 1.5
+    fast_iterations: int = 5
+
+
+@dataclass(frozen=True)
+class PatchParameters:
+    """All that a patch simulation needs beside the mesh (SI units)."""
+
+    materials: Materials
+    csf: Csf
+    injections: tuple[Injection, ...]
+    time: TimeControl = TimeControl()
+    solver: SolverControl = SolverControl()
+    source_radius: float = 4e-3
+    kinematics: str = "finite"

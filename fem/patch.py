@@ -1,0 +1,343 @@
+"""The epidural blood patch: a poroelastic model composed from a spine, its prestress and its baseline.
+
+Three states, all on the mesh of the anatomy table:
+
+* *stress-free*: found by an inverse solve, so that the healthy supine sac is in equilibrium with the tabulated shape;
+* *healthy*: displacement zero, by construction;
+* *baseline* of the patient: reached from there by lowering the pressure in the sac; all changes count from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import ufl
+from dolfinx import fem
+from dolfinx.la import InsertMode
+from mpi4py import MPI
+
+from fem.compartments import Compartment, CraniospinalCompartment, ElasticCompartment
+from fem.domain import Domain
+from fem.errors import ModelError, SolverError
+from fem.laws.exchange import LinearOutflow
+from fem.laws.fibres import SmearedFibres
+from fem.laws.kinematics import FiniteStrain, SmallStrain
+from fem.laws.mobility import ConstantMobility
+from fem.laws.solids import LinearElastic
+from fem.newton import BorderedNewton, Tolerances
+from fem.parameters import MMHG, PatchParameters
+from fem.poro import Exchange, Fixed, Link, PoroModel, Region, Setup, SurfaceMembrane
+from fem.prestress import Prestress
+from geometry import Region as Part
+from geometry import SpineMesh, Subregion
+
+HEALTHY_TRANSMURAL = 5.0 * MMHG
+"""CSF less epidural pressure in the healthy supine adult [Pa]: 8.6 to 10.6 mmHg in the sac (Norager 2021) over 4.7 mmHg."""
+
+RESTING_EPIDURAL = 4.7 * MMHG
+"""Resting lumbar epidural pressure [Pa]; IJOA 1993, n = 50 (6.4 cmH2O)."""
+
+CUT_CONDUCTANCE = 1e-7
+"""Conductance of an open cut of the sac [m^3/(Pa s)]: 10 mL/min drop 0.013 mmHg, so that a cut is no resistance."""
+
+FLOOR_SHARE = 0.5
+"""Below this share of the baseline's height above the reference pressure the craniospinal capacity stays constant [1]."""
+
+BOLUS = 1e-6
+"""Volume of the bolus that measures the compliance of the window [m^3]."""
+
+BOLUS_TIME = 1.0
+"""Time over which that bolus acts [s]."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """One place of injection: P1 density that integrates to one, and its vertex integrals."""
+
+    key: tuple[Any, ...]
+    point: np.ndarray
+    interspace: str
+    density: np.ndarray
+    weights: np.ndarray
+
+
+class PatchModel:
+    """Spine, tissues and CSF at the patient's baseline, ready for injections.
+
+    Attributes:
+        spine: the mesh as given by the geometry.
+        poro: the discrete poroelastic problem.
+        newton: its solver, with the compartments ``cranial`` and, where the sac is cut caudally, ``caudal``.
+        epidural: region of the epidural space.
+        baseline: state vector of the patient's baseline (ghosts included).
+        baseline_pressure: epidural and CSF pressure of the baseline [Pa], by ``e`` and ``s``.
+        window_compliance: of the meshed sac, measured by a bolus [m^3/Pa].
+        shape_error: largest relative change of the sac's section between table and healthy equilibrium.
+    """
+
+    def __init__(self, comm: MPI.Comm, spine: SpineMesh, parameters: PatchParameters) -> None:
+        self.comm, self.spine, self.parameters = comm, spine, parameters
+        self.domain = Domain.from_arrays(
+            comm, spine.points, spine.cells, spine.region, spine.facets, spine.facet_tag, spine.surfaces
+        )
+        self.poro = PoroModel(self.domain, self._setup())
+        self.epidural = next(r for r in self.poro.regions if r.tag == Part.EPIDURAL)
+        epidural = min(RESTING_EPIDURAL, parameters.csf.baseline_pressure)
+        self.baseline_pressure = {"e": epidural, "s": parameters.csf.baseline_pressure}
+        self.poro.reference["e"].value = epidural
+        self.poro.reference["s"].value = parameters.csf.baseline_pressure
+        self.tolerances = Tolerances(
+            force=parameters.solver.force_tolerance,
+            volume=parameters.solver.volume_tolerance * BOLUS,
+            iterations=parameters.solver.max_iterations,
+        )
+        self.newton = BorderedNewton(self.poro, self._compartments(0.0))
+        self.prestress = Prestress(self.poro, HEALTHY_TRANSMURAL)
+        self.find_baseline()
+
+    # -- composition -------------------------------------------------------------------------------------------------
+
+    def _setup(self) -> Setup:
+        spine, materials = self.spine, self.parameters.materials
+        small = self.parameters.kinematics == "small"
+        self.foramina = tuple(sorted(name for name in spine.surfaces if name.startswith("foramen_")))
+        exchanges = [Exchange("foramina", self.foramina, "e", materials.foramina)] if self.foramina else []
+        for end in ("cranial", "caudal"):
+            conductance = self._end_conductance(end)
+            if conductance > 0:
+                surface = f"cut_{end}_epidural"
+                exchanges.append(Exchange(f"end_{end}", (surface,), "e", LinearOutflow(conductance)))
+        links = [Link("cut_cranial_subarachnoid", "s", "cranial", CUT_CONDUCTANCE)]
+        if not spine.sac_closed:
+            links.append(Link("cut_caudal_subarachnoid", "s", "caudal", CUT_CONDUCTANCE))
+        cuts = tuple(name for name in spine.surfaces if name.startswith("cut_"))
+
+        def solid(law: Any) -> Any:
+            return LinearElastic(law.youngs_modulus, law.poisson_ratio) if small else law
+
+        return Setup(
+            regions=[
+                Region(
+                    int(Part.EPIDURAL),
+                    "e",
+                    solid(materials.fat.solid),
+                    ConstantMobility(materials.fat.mobility.mobility) if small else materials.fat.mobility,
+                    materials.veins,
+                ),
+                Region(
+                    int(Part.SUBARACHNOID),
+                    "s",
+                    solid(materials.network.solid),
+                    ConstantMobility(materials.network.mobility),
+                    fibres=self._ligaments(),
+                ),
+                Region(int(Part.CORD), "s", solid(materials.cord.solid), ConstantMobility(materials.cord.mobility)),
+            ],
+            membranes=[SurfaceMembrane("dura", materials.dura), SurfaceMembrane("pia", materials.pia)],
+            exchanges=exchanges,
+            links=links,
+            fixed=[Fixed(("bone", *self.foramina)), Fixed(cuts, 2)],
+            kinematics=SmallStrain() if small else FiniteStrain(),
+            prestressed=True,
+        )
+
+    def _end_conductance(self, end: str) -> float:
+        """Conductance of the canal that the window leaves out [m^3/(Pa s)].
+
+        A channel of mobility times area M that leaks g per length behaves as a fin: sqrt(M g) tanh(L sqrt(g/M)).
+        """
+        rest = self.spine.continuation[end]
+        if rest.epidural_length <= 0 or f"cut_{end}_epidural" not in self.spine.surfaces:
+            return 0.0
+        materials = self.parameters.materials
+        channel = materials.fat.mobility.mobility * rest.epidural_area
+        leak = materials.foramina.conductance * rest.foramina / rest.epidural_length
+        if leak <= 0:
+            return 0.0
+        return float(np.sqrt(channel * leak) * np.tanh(rest.epidural_length * np.sqrt(leak / channel)))
+
+    def _cell_function(self, values: np.ndarray) -> Any:
+        """Piecewise constant function from values per cell of the spine mesh."""
+        function = fem.Function(fem.functionspace(self.domain.mesh, ("DG", 0)))
+        function.x.array[:] = np.asarray(values, dtype=float)[self.domain.original_cell]
+        return function
+
+    def _ligaments(self) -> tuple[tuple[SmearedFibres, Any, Any], ...]:
+        spine, ligaments = self.spine, self.parameters.materials.ligaments
+        thecal = spine.subregion == Subregion.THECAL
+        with_cord = np.unique(spine.slab[spine.region == Part.CORD])
+        beside_cord = thecal & np.isin(spine.slab, with_cord)
+        roots = self._cell_function((thecal & ~beside_cord).astype(float))
+        band = self._cell_function(denticulate_weight(spine, beside_cord))
+        toe = ligaments.roots.toe_strain
+        axial, lateral = ufl.as_vector((0.0, 0.0, 1.0)), ufl.as_vector((1.0, 0.0, 0.0))
+        return (
+            (ligaments.roots, axial, roots),
+            (SmearedFibres(ligaments.denticulate_stiffness, toe), lateral, band),
+        )
+
+    def _compartments(self, window_compliance: float) -> dict[str, Compartment]:
+        csf = self.parameters.csf
+        absorbed = csf.formation * csf.outflow_resistance
+        whole: dict[str, Compartment] = {
+            "cranial": CraniospinalCompartment(
+                pvi=csf.pvi,
+                reference=csf.reference_pressure,
+                outflow_resistance=csf.outflow_resistance,
+                formation=csf.formation,
+                venous=csf.baseline_pressure - absorbed,
+                floor=csf.reference_pressure + FLOOR_SHARE * (csf.baseline_pressure - csf.reference_pressure),
+                window_compliance=window_compliance,
+                share=csf.spinal_share,
+            )
+        }
+        if not self.spine.sac_closed:
+            span = float(self.spine.slab_edges[-1] - self.spine.slab_edges[0])
+            per_length = max(window_compliance, SMALLEST_COMPLIANCE) / span
+            omitted = self.spine.continuation["caudal"].sac_length
+            whole["caudal"] = ElasticCompartment(per_length * max(omitted, 1e-3))
+        return whole
+
+    # -- baseline ----------------------------------------------------------------------------------------------------
+
+    def find_baseline(self) -> None:
+        """Find the stress-free state, lower the sac to the patient's pressure, and measure the window's compliance."""
+        poro, newton = self.poro, self.newton
+        self.prestress.solve(self.tolerances)
+        all_pressures = np.concatenate([poro.dofs[name] for name in poro.pressures])
+        newton.hold(all_pressures)
+        compartments, newton.compartments = newton.compartments, {}
+        poro.step.value = BOLUS_TIME
+        poro.state.x.array[:] = 0.0
+        self._set_pressures(self.baseline_pressure["e"], self.baseline_pressure["e"] + HEALTHY_TRANSMURAL)
+        force = Tolerances(self.tolerances.force, float("inf"), 30)
+        newton.solve(force)
+        self.healthy = poro.state.x.array.copy()
+        patient = self.baseline_pressure["s"] - self.baseline_pressure["e"]
+        self._ramp(HEALTHY_TRANSMURAL, patient, force)
+        newton.hold(None)
+        newton.compartments = compartments
+        self.baseline = poro.state.x.array.copy()
+        poro.previous.x.array[:] = self.baseline
+        for name in newton.compartments:
+            newton.pressure[name] = newton.start[name] = self.baseline_pressure["s"]
+        self.window_compliance = self._measure_compliance()
+        newton.compartments = self._compartments(self.window_compliance)
+        newton.compartments["cranial"].capacity(self.baseline_pressure["s"])
+
+    def _set_pressures(self, epidural: float, sac: float) -> None:
+        array = self.poro.state.x.array
+        array[self.poro.dofs["e"]] = epidural
+        array[self.poro.dofs["s"]] = sac
+
+    def _ramp(self, start: float, end: float, force: Tolerances) -> None:
+        """Follow the equilibrium from one transmural pressure to another, in smaller steps where Newton's method fails."""
+        poro, epidural = self.poro, self.baseline_pressure["e"]
+        done, stride = 0.0, 0.25
+        while done < 1.0:
+            kept = poro.state.x.array.copy()
+            reached = min(1.0, done + stride)
+            self._set_pressures(epidural, epidural + start + reached * (end - start))
+            try:
+                self.newton.solve(force)
+            except SolverError as error:
+                poro.state.x.array[:] = kept
+                stride /= 2
+                if stride < 1e-3:
+                    raise SolverError(f"the patient's baseline was not reached: {error.reason}") from error
+                continue
+            done, stride = reached, min(1.5 * stride, 0.5)
+
+    def _measure_compliance(self) -> float:
+        """Volume that the window takes up when the CSF pressure rises as by a sudden 1 mL bolus, over that rise [m^3/Pa]."""
+        poro, newton = self.poro, self.newton
+        base = self.baseline_pressure["s"]
+        whole = newton.compartments["cranial"]
+        assert isinstance(whole, CraniospinalCompartment)
+        rise = whole.bolus_pressure(base, BOLUS) - base
+        kept = {name: newton.compartments[name] for name in newton.compartments}
+        for name in kept:
+            newton.compartments[name] = ElasticCompartment(HELD_CAPACITY)
+            newton.pressure[name] = newton.start[name] = base + rise
+        poro.step.value = BOLUS_TIME
+        newton.solve(self.tolerances)
+        taken = -sum(newton.exchange(name) for name in kept) * BOLUS_TIME
+        poro.state.x.array[:] = self.baseline
+        newton.compartments.update(kept)
+        for name in kept:
+            newton.pressure[name] = newton.start[name] = base
+        return float(taken / rise)
+
+    # -- injection ---------------------------------------------------------------------------------------------------
+
+    def site(self, interspace: str, approach: str, side: str, offset: float, transport: Any) -> Site:
+        """Density of a source of fixed radius at a needle's tip, truncated to the tip's part of the space.
+
+        Raises:
+            ModelError: the mesh does not resolve the source.
+        """
+        tip = self.spine.needle_tip(interspace, approach, side, offset)
+        radius = self.parameters.source_radius
+        space = self.poro.collapsed["e"][0]
+        allowed = np.isin(self.spine.subregion, [int(part) for part in tip.subregions])
+        inside = allowed[self.domain.original_cell[: self.domain.owned_cells]]
+        marker = fem.Function(space)
+        cells = np.flatnonzero(inside)
+        marker.x.array[np.unique(space.dofmap.list[cells])] = 1.0
+        marker.x.scatter_reverse(InsertMode.add)
+        marker.x.scatter_forward()
+        distance = np.linalg.norm(space.tabulate_dof_coordinates() - np.asarray(tip.point), axis=1)
+        density = np.where(marker.x.array > 0, np.maximum(1 - (distance / radius) ** 2, 0.0) ** 2, 0.0)
+        weights = transport.vertex_integrals(density)
+        whole = float(weights.sum())
+        if np.count_nonzero(weights) < LEAST_SOURCE_VERTICES or whole <= 0:
+            raise ModelError(
+                f"the mesh does not resolve the source at {interspace} (radius {1e3 * radius:.1f} mm): refine it there"
+            )
+        key = (interspace, approach, side, offset)
+        return Site(key, np.asarray(tip.point), interspace, density / whole, weights / whole)
+
+    @property
+    def degrees_of_freedom(self) -> int:
+        """Number of unknowns, compartments included."""
+        dofmap = self.poro.space.dofmap
+        return int(dofmap.index_map.size_global * dofmap.index_map_bs) + len(self.newton.compartments)
+
+
+SMALLEST_COMPLIANCE = 1e-12
+"""Stand-in for the window's compliance before it is measured [m^3/Pa]."""
+
+HELD_CAPACITY = 1.0
+"""Capacity so large that a compartment holds its pressure [m^3/Pa]."""
+
+LEAST_SOURCE_VERTICES = 4
+"""A source on fewer vertices is a point, and the needle pressure an accident of the mesh."""
+
+
+def denticulate_weight(spine: SpineMesh, candidates: np.ndarray) -> np.ndarray:
+    """Weight [1] that smears a lateral stiffness per length of cord over a coronal band of cells.
+
+    A sheet of modulus E, thickness t and length l has the stiffness E t/l per length of cord; with a band of volume V per
+    slab of height d, t = V/(l d) on each side, so that E = k l^2 d/V. The band is the cells of the slab, beside the cord,
+    whose midpoint lies within a quarter of the sac's depth of the cord's coronal plane.
+    """
+    corners = spine.points[spine.cells]
+    middle = corners.mean(axis=1)
+    volume = np.abs(np.einsum("ij,ij->i", np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), corners[:, 3] - corners[:, 0])) / 6
+    weight = np.zeros(len(spine.cells))
+    for slab in np.unique(spine.slab[candidates]):
+        here = spine.slab == slab
+        cord = here & (spine.region == Part.CORD)
+        nodes = spine.points[np.unique(spine.cells[cord])]
+        plane, half_width = nodes[:, 1].mean(), np.ptp(nodes[:, 0]) / 2
+        half_depth = np.ptp(nodes[:, 1]) / 2
+        band = here & candidates & (np.abs(middle[:, 1] - plane) < half_depth / 2) & (np.abs(middle[:, 0] - nodes[:, 0].mean()) > half_width / 2)
+        if not band.any():
+            continue
+        sac = spine.points[np.unique(spine.cells[here & (spine.subregion == Subregion.THECAL)])]
+        length = max(np.ptp(sac[:, 0]) / 2 - half_width, 1e-4)
+        height = float(spine.slab_edges[slab + 1] - spine.slab_edges[slab])
+        weight[band] = length**2 * height / (volume[band].sum() / 2)
+    return weight

@@ -1,0 +1,334 @@
+"""Two-pressure poroelasticity on any tagged mesh, composed of regions, membranes, exchanges, links and sources.
+
+Total Lagrangian, incompressible constituents (Biot coefficient 1 by default), backward Euler. Unknowns are the
+displacement (P2) and any number of named pore pressures (P1), each living on some of the regions, so that a pressure may
+jump across a surface between regions. Momentum: Div(P_eff - b p J F^-T) = 0. Mass: d/dt[b (J - 1) + S(p)] + Div Q = s,
+Q = -m(J) J F^-1 F^-T Grad p. Source: Coussy 2004, Poromechanics, ch. 3 (kinematics and balance laws).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import basix.ufl
+import numpy as np
+import ufl
+from dolfinx import fem
+from dolfinx.la import InsertMode
+
+from fem.domain import UNION, Domain
+from fem.errors import ModelError
+from fem.forms import compile_form, integrate, with_constants
+from fem.laws.exchange import Outflow
+from fem.laws.fibres import Membrane, SmearedFibres, Surface
+from fem.laws.kinematics import FiniteStrain, Kinematics
+from fem.laws.mobility import Mobility
+from fem.laws.solids import Solid
+from fem.laws.storage import NoStorage, Storage
+
+QUADRATURE_DEGREE = 4
+"""Exact for J times a P1 function: J is cubic in the gradient of a P2 displacement, which is linear."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the body with its own skeleton and pore fluid.
+
+    Attributes:
+        tag: of its cells.
+        pressure: name of the pore pressure that lives here.
+        solid: drained skeleton.
+        mobility: hydraulic mobility.
+        storage: fluid stored beside the change of volume.
+        biot: Biot coefficient.
+        fibres: (law, direction, weight) of smeared tension-only fibres; direction and weight are UFL expressions.
+    """
+
+    tag: int
+    pressure: str
+    solid: Solid
+    mobility: Mobility
+    storage: Storage = NoStorage()
+    biot: float = 1.0
+    fibres: tuple[tuple[SmearedFibres, Any, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class SurfaceMembrane:
+    """A membrane without thickness on a named surface."""
+
+    surface: str
+    law: Membrane
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Outflow of a pressure above its reference through named surfaces.
+
+    Each surface has the whole law for itself, spread evenly over its reference area.
+    """
+
+    name: str
+    surfaces: tuple[str, ...]
+    pressure: str
+    law: Outflow
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Flow across an interior surface between two pressures, conductance [m^3/(Pa s)] of the whole surface."""
+
+    name: str
+    surface: str
+    source: str
+    target: str
+    conductance: float
+
+
+@dataclass(frozen=True)
+class Link:
+    """Conductance [m^3/(Pa s)] between a surface and a compartment: Q.n = G/A0 (p - P)."""
+
+    surface: str
+    pressure: str
+    compartment: str
+    conductance: float
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Displacement held at its present value on named surfaces; ``component`` None holds all of them."""
+
+    surfaces: tuple[str, ...]
+    component: int | None = None
+
+
+@dataclass(frozen=True)
+class Drained:
+    """Pore pressure held at its present value on named surfaces."""
+
+    surfaces: tuple[str, ...]
+    pressure: str
+
+
+@dataclass
+class Setup:
+    """What a :class:`PoroModel` is composed of."""
+
+    regions: Sequence[Region]
+    membranes: Sequence[SurfaceMembrane] = ()
+    exchanges: Sequence[Exchange] = ()
+    leaks: Sequence[Leak] = ()
+    links: Sequence[Link] = ()
+    fixed: Sequence[Fixed] = ()
+    drained: Sequence[Drained] = ()
+    kinematics: Kinematics = FiniteStrain()
+    axis: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    prestressed: bool = False
+    loads: Any = None
+    reference_pressure: Mapping[str, float] = field(default_factory=dict)
+
+
+class PoroModel:
+    """The discrete problem: spaces, state, compiled residual and Jacobian.
+
+    Attributes:
+        state: mixed function (u, pressures) at the end of the step.
+        previous: the same at its beginning.
+        step: length of the step [s].
+        supply: fluid put in per reference volume and time [1/s] for each pressure, P1 functions, 0 by default.
+        collapsed: P1 space of each pressure and the map of its degrees of freedom into the mixed space.
+        outside: pressure of each compartment [Pa].
+        reference: reference pressure of storage and exchange [Pa] by pressure name.
+        rest: offset w from the reference to the stress-free state [m]; only with ``Setup.prestressed``.
+        fluidity: factor on the mobility for the fluid of each pressure, P1 functions, 1 by default.
+        fixed_dofs: local degrees of freedom that are held.
+    """
+
+    def __init__(self, domain: Domain, setup: Setup) -> None:
+        self.domain, self.setup, self.comm = domain, setup, domain.comm
+        mesh = domain.mesh
+        cell = mesh.basix_cell()
+        self.pressures = tuple(dict.fromkeys(region.pressure for region in setup.regions))
+        dim = mesh.geometry.dim
+        vector = basix.ufl.element("Lagrange", cell, 2, shape=(dim,))
+        scalar = basix.ufl.element("Lagrange", cell, 1)
+        self.space = fem.functionspace(mesh, basix.ufl.mixed_element([vector] + [scalar] * len(self.pressures)))
+        self.collapsed = {
+            name: self.space.sub(1 + index).collapse() for index, name in enumerate(self.pressures)
+        }
+        self.vector_space, self._u_map = self.space.sub(0).collapse()
+        self.state, self.previous = fem.Function(self.space), fem.Function(self.space)
+        self.rest = fem.Function(self.vector_space)
+        self.fluidity = {name: fem.Function(self.collapsed[name][0]) for name in self.pressures}
+        for function in self.fluidity.values():
+            function.x.array[:] = 1.0
+        self.supply = {name: fem.Function(self.collapsed[name][0]) for name in self.pressures}
+        self.step = fem.Constant(mesh, 1.0)
+        self.outside = {link.compartment: fem.Constant(mesh, 0.0) for link in setup.links}
+        self.reference = {
+            name: fem.Constant(mesh, float(setup.reference_pressure.get(name, 0.0))) for name in self.pressures
+        }
+        self.area = {
+            name: integrate(compile_form(fem.Constant(mesh, 1.0) * domain.measure(name)), self.comm)
+            for name in _surfaces(setup)
+        }
+        self.regions = [with_constants(mesh, region) for region in setup.regions]
+        self._spread = self._inverse_areas()
+        self._exchange_laws = {part.name: with_constants(mesh, part.law) for part in setup.exchanges}
+        self._axis = fem.Constant(mesh, setup.axis) if dim == 3 else None
+        self.dofs = self._sub_dofs()
+        self.fixed_dofs = self._fixed_dofs()
+        self._check()
+        self.residual_ufl = self._residual()
+        self.residual = compile_form(self.residual_ufl)
+        self.jacobian = compile_form(ufl.derivative(self.residual_ufl, self.state))
+        self.coupling = {link.compartment: compile_form(self._coupling(link)) for link in setup.links}
+
+    # -- pieces of the weak form -------------------------------------------------------------------------------------
+
+    def split(self, mixed: Any) -> tuple[Any, dict[str, Any]]:
+        """Displacement and named pressures of a mixed function or argument, as UFL expressions."""
+        u, *pressures = ufl.split(mixed)
+        return u, dict(zip(self.pressures, pressures, strict=True))
+
+    def dx(self, region: Region) -> Any:
+        """Measure of a region at the quadrature degree of the model."""
+        return self.domain.dx(region.tag, metadata={"quadrature_degree": QUADRATURE_DEGREE})
+
+    def content(self, region: Region, u: Any, p: Any) -> Any:
+        """Fluid content per reference volume, b (J - 1) + S(p - reference)."""
+        kinematics = self.setup.kinematics
+        stored = region.storage.content(p - self.reference[region.pressure])
+        return region.biot * (kinematics.volume_ratio(u) - 1) + stored
+
+    def mobility_tensor(self, region: Region, u: Any) -> Any:
+        """Mobility pulled back to the reference [m^2/(Pa s)]."""
+        kinematics = self.setup.kinematics
+        value = region.mobility.value(kinematics.volume_ratio(u))
+        return self.fluidity[region.pressure] * value * kinematics.pulled_back_mobility(u)
+
+    def momentum(self, u: Any, pressures: Mapping[str, Any], v: Any) -> Any:
+        """Virtual work of skeletons, pore pressures, fibres and membranes."""
+        kinematics, setup = self.setup.kinematics, self.setup
+        identity = ufl.Identity(self.domain.mesh.geometry.dim)
+        gradient = kinematics.gradient(u)
+        rest = identity + ufl.grad(self.rest) if setup.prestressed else identity
+        form = 0
+        for region in self.regions:
+            if setup.prestressed:
+                inverse = ufl.inv(rest)
+                stress = ufl.det(rest) * region.solid.stress(gradient * inverse) * inverse.T
+            else:
+                stress = region.solid.stress(gradient)
+            stress -= region.biot * pressures[region.pressure] * kinematics.cofactor(u)
+            form += ufl.inner(stress, ufl.grad(v)) * self.dx(region)
+            for law, direction, weight in region.fibres:
+                work = law.virtual_work(gradient, ufl.grad(v), direction, kinematics.linear)
+                form += weight * work * self.dx(region)
+        for membrane in setup.membranes:
+            surface = Surface(
+                gradient, ufl.grad(v), rest, ufl.FacetNormal(self.domain.mesh), self._axis, kinematics.linear
+            )
+            law = with_constants(self.domain.mesh, membrane.law)
+            form += law.virtual_work(surface) * self.ds(membrane.surface)
+        return form
+
+    def ds(self, names: Any) -> Any:
+        return self.domain.measure(names)(metadata={"quadrature_degree": QUADRATURE_DEGREE})
+
+    def outflow(self, exchange: Exchange, p: Any) -> Any:
+        """Outflow per reference area [m/s] of an exchange."""
+        law = self._exchange_laws[exchange.name]
+        return law.rate(p - self.reference[exchange.pressure]) * self._spread
+
+    def _residual(self) -> Any:
+        setup, dt = self.setup, self.step
+        u, p = self.split(self.state)
+        u_old, p_old = self.split(self.previous)
+        v, q = self.split(ufl.TestFunction(self.space))
+        form = self.momentum(u, p, v)
+        for region in self.regions:
+            name = region.pressure
+            gain = self.content(region, u, p[name]) - self.content(region, u_old, p_old[name])
+            form += gain * q[name] * self.dx(region)
+            flux = ufl.dot(self.mobility_tensor(region, u), ufl.grad(p[name]))
+            form += dt * ufl.inner(flux, ufl.grad(q[name])) * self.dx(region)
+            form -= dt * self.supply[name] * q[name] * self.dx(region)
+        for exchange in setup.exchanges:
+            name = exchange.pressure
+            form += dt * self.outflow(exchange, p[name]) * q[name] * self.ds(exchange.surfaces)
+        for leak in setup.leaks:
+            per_area = fem.Constant(self.domain.mesh, leak.conductance / self.area[leak.surface])
+            flow = per_area * (p[leak.source] - p[leak.target])
+            form += dt * flow * (q[leak.source] - q[leak.target]) * self.ds(leak.surface)
+        for link in setup.links:
+            per_area = fem.Constant(self.domain.mesh, link.conductance / self.area[link.surface])
+            drop = p[link.pressure] - self.outside[link.compartment]
+            form += dt * per_area * drop * q[link.pressure] * self.ds(link.surface)
+        if setup.loads is not None:
+            form -= setup.loads(v, q, dt, self)
+        return form
+
+    def _coupling(self, link: Link) -> Any:
+        _, q = self.split(ufl.TestFunction(self.space))
+        per_area = fem.Constant(self.domain.mesh, link.conductance / self.area[link.surface])
+        return per_area * q[link.pressure] * self.ds(link.surface)
+
+    def _inverse_areas(self) -> Any:
+        """One over the reference area of the surface that a cell touches; a cell touches at most one exchange surface."""
+        spread = fem.Function(fem.functionspace(self.domain.mesh, ("DG", 0)))
+        for exchange in self.setup.exchanges:
+            for name in exchange.surfaces:
+                spread.x.array[self.domain.surfaces[name][:, 0]] = 1.0 / self.area[name]
+        spread.x.scatter_forward()
+        return spread
+
+    # -- degrees of freedom ------------------------------------------------------------------------------------------
+
+    def _sub_dofs(self) -> dict[str, np.ndarray]:
+        """Local degrees of freedom (ghosts included) of ``u`` and of each pressure in the mixed space."""
+        found = {"u": np.asarray(self._u_map)}
+        return found | {name: np.asarray(dofs) for name, (_, dofs) in self.collapsed.items()}
+
+    def _fixed_dofs(self) -> np.ndarray:
+        domain, setup = self.domain, self.setup
+        fdim = domain.mesh.topology.dim - 1
+        marked = fem.Function(self.space)
+        array = marked.x.array
+        for condition in setup.fixed:
+            sub = self.space.sub(0) if condition.component is None else self.space.sub(0).sub(condition.component)
+            array[fem.locate_dofs_topological(sub, fdim, domain.facet_indices(condition.surfaces))] = 1.0
+        for held in setup.drained:
+            sub = self.space.sub(1 + self.pressures.index(held.pressure))
+            array[fem.locate_dofs_topological(sub, fdim, domain.facet_indices(held.surfaces))] = 1.0
+        active = fem.Function(self.space)
+        for index, name in enumerate(self.pressures):
+            tags = [region.tag for region in setup.regions if region.pressure == name]
+            for cell in np.flatnonzero(np.isin(domain.region[: domain.owned_cells], tags)):
+                active.x.array[self.space.sub(1 + index).dofmap.cell_dofs(cell)] = 1.0
+        for function in (marked, active):
+            function.x.scatter_reverse(InsertMode.add)
+            function.x.scatter_forward()
+        held_dofs = array > 0
+        for name in self.pressures:
+            held_dofs[self.dofs[name]] |= active.x.array[self.dofs[name]] == 0
+        return np.flatnonzero(held_dofs).astype(np.int32)
+
+    def owned(self, name: str) -> np.ndarray:
+        """Degrees of freedom of a field that this rank owns."""
+        limit = self.space.dofmap.index_map.size_local * self.space.dofmap.index_map_bs
+        return self.dofs[name][self.dofs[name] < limit]
+
+    def _check(self) -> None:
+        tags = {region.tag for region in self.setup.regions}
+        present = set(self.comm.allreduce(set(np.unique(self.domain.region).tolist()), op=UNION))
+        if present != tags:
+            raise ModelError(f"regions {sorted(tags)} are described, the mesh has {sorted(present)}")
+
+
+def _surfaces(setup: Setup) -> list[str]:
+    names = [part.surface for part in (*setup.leaks, *setup.links)]
+    return sorted({*names, *(name for part in setup.exchanges for name in part.surfaces)})

@@ -1,0 +1,156 @@
+"""Names, units and definitions of the quantities of interest, and the summary of a time series.
+
+This is the only place of ``fem`` where units other than SI exist: a quantity's name carries its unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+SPREAD_THRESHOLD = 0.10
+"""Injected content per reference volume above which a place counts as covered [1]; fixed, never tuned."""
+
+STATIC_DELAY = 20.0
+"""Time after the end of an injection at which the static pressure is read [s]; Pratt 2014."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One named result."""
+
+    unit: str
+    definition: str
+    version: int = 1
+
+
+QUANTITIES: dict[str, Quantity] = {
+    "csf_pressure_mmHg": Quantity("mmHg", "pressure of the cranial CSF compartment"),
+    "csf_pressure_lumbar_mmHg": Quantity("mmHg", "mean pore pressure of the subarachnoid space below T11/T12"),
+    "epidural_pressure_mmHg": Quantity("mmHg", "mean pore pressure where injected content is at least 10 %; empty before"),
+    "epidural_pressure_needle_mmHg": Quantity("mmHg", "pore pressure averaged with the source's weight at the latest injection"),
+    "root_pressure_max_mmHg": Quantity("mmHg", "largest pore pressure in the foraminal part of the epidural space"),
+    "csf_pressure_rise_mmHg": Quantity("mmHg", "cranial CSF pressure less its baseline"),
+    "csf_pressure_lumbar_rise_mmHg": Quantity("mmHg", "lumbar CSF pressure less its baseline"),
+    "epidural_pressure_rise_mmHg": Quantity("mmHg", "epidural pressure less the baseline epidural pressure"),
+    "epidural_pressure_needle_rise_mmHg": Quantity("mmHg", "needle pressure less the baseline epidural pressure"),
+    "root_pressure_max_rise_mmHg": Quantity("mmHg", "root pressure less the baseline epidural pressure"),
+    "injected_mL": Quantity("mL", "volume injected so far"),
+    "epidural_swelling_mL": Quantity("mL", "integral of J over the epidural space less its baseline"),
+    "venous_displaced_mL": Quantity("mL", "blood expelled from the epidural veins since baseline"),
+    "foraminal_outflow_mL": Quantity("mL", "outflow through all foramina so far"),
+    "end_outflow_mL": Quantity("mL", "outflow through the epidural cuts so far"),
+    "resorbed_mL": Quantity("mL", "fluid taken up by resorption so far; not modelled in this version, zero"),
+    "leaked_csf_mL": Quantity("mL", "CSF lost through dural leaks so far; not modelled in this version, zero"),
+    "injectate_intrathecal_mL": Quantity("mL", "injectate that entered the sac so far; not modelled in this version, zero"),
+    "clot_volume_mL": Quantity("mL", "clotted injectate; not modelled in this version, zero"),
+    "lysed_mL": Quantity("mL", "lysed clot so far; not modelled in this version, zero"),
+    "volume_balance_error": Quantity("1", "injected + leaked - swelling - venous - foraminal - ends - resorbed - entered, over the volume injected so far"),
+    "csf_displaced_mL": Quantity("mL", "minus the integral of J - 1 over the subarachnoid window against baseline"),
+    "csf_displaced_lumbosacral_mL": Quantity("mL", "the same below T11/T12"),
+    "csf_to_cranial_mL": Quantity("mL", "CSF that left the window through the cranial cut so far"),
+    "csf_to_caudal_mL": Quantity("mL", "CSF that left the window through the caudal cut so far"),
+    "cord_uptake_mL": Quantity("mL", "integral of J over the cord less its baseline"),
+    "sac_area_min_mm2": Quantity("mm^2", "smallest section of the thecal sac, mean over an axial slab"),
+    "sac_area_min_ratio": Quantity("1", "smallest ratio of a slab's sac area to its baseline"),
+    "cord_displacement_max_mm": Quantity("mm", "largest displacement of the cord since baseline"),
+    "cord_area_min_ratio": Quantity("1", "smallest ratio of a slab's cord area to its baseline"),
+    "cord_ap_min_ratio": Quantity("1", "smallest ratio of a slab's cord anteroposterior diameter to its baseline"),
+    "canal_occupancy_max": Quantity("1", "deformed epidural area with injected content of at least 10 % over canal area, worst slab"),
+    "canal_injected_max": Quantity("1", "injected content of a slab over its canal volume, worst slab"),
+    "spread_cranial_segments": Quantity("1", "segments from the needle to the most cranial covered slab"),
+    "spread_caudal_segments": Quantity("1", "segments from the needle to the most caudal covered slab"),
+    "spread_ventral_fraction": Quantity("1", "share of the ventral width covered at the level of the injection"),
+    "csf_pressure_peak_mmHg": Quantity("mmHg", "largest cranial CSF pressure"),
+    "csf_pressure_peak_time_s": Quantity("s", "time of the largest cranial CSF pressure"),
+    "csf_pressure_end_mmHg": Quantity("mmHg", "cranial CSF pressure at the end"),
+    "csf_pressure_lumbar_peak_mmHg": Quantity("mmHg", "largest lumbar CSF pressure"),
+    "csf_pressure_lumbar_peak_time_s": Quantity("s", "time of the largest lumbar CSF pressure"),
+    "csf_pressure_lumbar_end_mmHg": Quantity("mmHg", "lumbar CSF pressure at the end"),
+    "epidural_pressure_peak_mmHg": Quantity("mmHg", "largest epidural pressure"),
+    "epidural_pressure_peak_time_s": Quantity("s", "time of the largest epidural pressure"),
+    "epidural_pressure_end_mmHg": Quantity("mmHg", "epidural pressure at the end"),
+    "epidural_pressure_needle_peak_mmHg": Quantity("mmHg", "largest needle pressure"),
+    "epidural_pressure_needle_peak_time_s": Quantity("s", "time of the largest needle pressure"),
+    "epidural_pressure_needle_end_mmHg": Quantity("mmHg", "needle pressure at the end"),
+    "root_pressure_max_peak_mmHg": Quantity("mmHg", "largest root pressure"),
+    "root_pressure_max_peak_time_s": Quantity("s", "time of the largest root pressure"),
+    "root_pressure_max_end_mmHg": Quantity("mmHg", "root pressure at the end"),
+    "csf_pressure_half_decay_s": Quantity("s", "time from the peak of the CSF pressure to half its rise; empty where not reached"),
+    "sac_compression_half_decay_s": Quantity("s", "time from the smallest sac area to half its loss; empty where not reached"),
+    "epidural_pressure_static_rise_mmHg": Quantity("mmHg", "needle pressure rise 20 s after the end of the last injection"),
+    "csf_displaced_peak_mL": Quantity("mL", "largest CSF displacement of the window"),
+    "csf_displaced_lumbosacral_peak_mL": Quantity("mL", "largest lumbosacral CSF displacement"),
+    "volume_balance_error_max": Quantity("1", "largest volume balance error of any step"),
+    "mesh_quality_min": Quantity("1", "smallest cell quality of the mesh"),
+    "degrees_of_freedom": Quantity("1", "unknowns of the coupled problem"),
+    "newton_iterations": Quantity("1", "Newton iterations of all steps"),
+    "wall_time_s": Quantity("s", "wall time of the simulation"),
+    "window_compliance_mL_per_mmHg": Quantity("mL/mmHg", "compliance of the meshed sac, measured by a 1 mL bolus"),
+    "baseline_sac_area_ratio": Quantity("1", "volume of the sac at the patient's baseline over the tabulated one"),
+}
+
+_PEAKS = ("csf_pressure", "csf_pressure_lumbar", "epidural_pressure", "epidural_pressure_needle", "root_pressure_max")
+
+_LAST = (
+    "injected_mL", "epidural_swelling_mL", "venous_displaced_mL", "foraminal_outflow_mL", "end_outflow_mL", "resorbed_mL",
+    "leaked_csf_mL", "injectate_intrathecal_mL", "clot_volume_mL", "lysed_mL", "volume_balance_error", "csf_displaced_mL",
+    "csf_displaced_lumbosacral_mL", "csf_to_cranial_mL", "csf_to_caudal_mL", "cord_uptake_mL",
+)
+
+_SMALLEST = ("sac_area_min_mm2", "sac_area_min_ratio", "cord_area_min_ratio", "cord_ap_min_ratio")
+
+_LARGEST = (
+    "cord_displacement_max_mm", "canal_occupancy_max", "canal_injected_max", "spread_cranial_segments",
+    "spread_caudal_segments", "spread_ventral_fraction",
+)
+
+
+def summarise(series: Sequence[Mapping[str, float]], injection_end: float) -> dict[str, float]:
+    """Reduce a time series (first row the baseline) to the summary's values.
+
+    Args:
+        series: rows of one run, in time order.
+        injection_end: end of the last injection [s].
+
+    Returns:
+        Values by name; NaN where a quantity was not reached.
+    """
+    column = {name: np.array([float(row.get(name, np.nan)) for row in series]) for name in series[0]}
+    time = column["time_s"]
+    out: dict[str, float] = {}
+    for stem in _PEAKS:
+        values = column[f"{stem}_mmHg"]
+        seen = np.isfinite(values)
+        if not seen.any():
+            out |= {f"{stem}_{part}": np.nan for part in ("peak_mmHg", "peak_time_s", "end_mmHg", "rise_mmHg")}
+            continue
+        top = int(np.nanargmax(values))
+        out[f"{stem}_peak_mmHg"] = float(values[top])
+        out[f"{stem}_peak_time_s"] = float(time[top])
+        out[f"{stem}_end_mmHg"] = float(values[-1])
+        out[f"{stem}_rise_mmHg"] = float(column[f"{stem}_rise_mmHg"][top])
+    out |= {name: float(column[name][-1]) for name in _LAST}
+    out |= {name: float(np.nanmin(column[name])) for name in _SMALLEST}
+    out |= {name: float(np.nanmax(column[name])) for name in _LARGEST}
+    out["csf_displaced_peak_mL"] = float(column["csf_displaced_mL"].max())
+    out["csf_displaced_lumbosacral_peak_mL"] = float(np.nanmax(column["csf_displaced_lumbosacral_mL"]))
+    out["volume_balance_error_max"] = float(np.nanmax(np.abs(column["volume_balance_error"])))
+    out["csf_pressure_half_decay_s"] = _half_decay(time, column["csf_pressure_rise_mmHg"])
+    out["sac_compression_half_decay_s"] = _half_decay(time, 1 - column["sac_area_min_ratio"])
+    static = injection_end + STATIC_DELAY
+    rise = column["epidural_pressure_needle_rise_mmHg"]
+    out["epidural_pressure_static_rise_mmHg"] = float(np.interp(static, time, rise)) if time[-1] >= static else np.nan
+    return out
+
+
+def _half_decay(time: np.ndarray, values: np.ndarray) -> float:
+    top = int(np.argmax(values))
+    below = np.flatnonzero(values[top:] <= values[top] / 2)
+    if values[top] <= 0 or len(below) == 0:
+        return float("nan")
+    k = top + int(below[0])
+    share = (values[k - 1] - values[top] / 2) / (values[k - 1] - values[k])
+    return float(time[k - 1] + share * (time[k] - time[k - 1]) - time[top])

@@ -1,0 +1,353 @@
+"""Time stepping of a patch model: a step is a transaction, a run is a sequence of events, rows go to a sink."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+from mpi4py import MPI
+
+from fem.errors import SolverError
+from fem.observe import Observer
+from fem.output import FieldSnapshot
+from fem.parameters import Injection, PatchParameters
+from fem.patch import PatchModel, Site
+from fem.quantities import STATIC_DELAY
+from fem.species import SpeciesTransport
+from geometry import SpineMesh
+
+TIME_RESOLUTION = 1e-9
+"""Times closer than this are the same event [s]."""
+
+
+class Sink(Protocol):
+    """Receives what a run produces; every rank calls it, rank 0 writes."""
+
+    def row(self, row: Mapping[str, float]) -> None:
+        """Quantities after an accepted step; the first row is the baseline."""
+
+    def profile(self, rows: Sequence[Mapping[str, float]]) -> None:
+        """Quantities along the canal at an output time, one row per slab, with ``time_s``."""
+
+    def fields(self, snapshot: FieldSnapshot) -> None:
+        """Fields at an output time."""
+
+    def finished(self, extra: Mapping[str, float]) -> None:
+        """The run reached its end; figures of the run as a whole."""
+
+    def failed(self, error: SolverError) -> None:
+        """The run gave up; everything before was delivered."""
+
+
+@dataclass
+class State:
+    """All that changes in time; a copy is a checkpoint.
+
+    Attributes:
+        time: [s].
+        vector: mixed state, ghosts included.
+        pressure: of each compartment [Pa].
+        content: species contents [m^3], shape (species, vertices).
+        volume: cumulative volumes [m^3]: injected, foramina, ends, cranial, caudal.
+        iterations: Newton iterations so far.
+        tip: site of the latest injection.
+    """
+
+    time: float
+    vector: np.ndarray
+    pressure: dict[str, float]
+    content: np.ndarray
+    volume: dict[str, float]
+    iterations: int = 0
+    tip: Site | None = None
+    extrapolation: np.ndarray | None = field(default=None, repr=False)
+
+    def copy(self) -> State:
+        """An independent copy."""
+        return replace(
+            self,
+            vector=self.vector.copy(),
+            pressure=dict(self.pressure),
+            content=self.content.copy(),
+            volume=dict(self.volume),
+            extrapolation=None,
+        )
+
+
+class Simulation:
+    """Advances a patch model through a list of injections."""
+
+    def __init__(self, model: PatchModel, parameters: PatchParameters) -> None:
+        self.model, self.parameters = model, parameters
+        self.species = tuple(dict.fromkeys(injection.material for injection in parameters.injections))
+        fraction = parameters.materials.fat.initial_mobile_fraction
+        self.transport = SpeciesTransport(model.poro, model.epidural, fraction, self.species)
+        self.sites = [
+            model.site(i.interspace, i.approach, i.side, i.offset, self.transport) for i in parameters.injections
+        ]
+        poro, newton = model.poro, model.newton
+        poro.state.x.array[:] = model.baseline
+        poro.fluidity["e"].x.array[:] = 1.0
+        self.observer = Observer(model, self.transport)
+        names = ("injected", "foramina", "ends", "cranial", "caudal")
+        self.state = State(
+            0.0,
+            model.baseline.copy(),
+            {name: model.baseline_pressure["s"] for name in newton.compartments},
+            self.transport.content.copy(),
+            dict.fromkeys(names, 0.0),
+        )
+        self._last_step = parameters.time.first_step
+
+    # -- one step ----------------------------------------------------------------------------------------------------
+
+    def rates(self, time: float) -> list[float]:
+        """Rate of each injection just after a time [m^3/s]."""
+        eps = TIME_RESOLUTION
+        return [
+            i.rate if i.start - eps <= time < i.end - eps else 0.0 for i in self.parameters.injections
+        ]
+
+    def step(self, length: float) -> None:
+        """Advance by one step, or leave the state untouched.
+
+        Raises:
+            SolverError: Newton's method failed at this length.
+        """
+        model, poro, newton, state = self.model, self.model.poro, self.model.newton, self.state
+        rates = self.rates(state.time)
+        supply = poro.supply["e"].x.array
+        supply[:] = 0.0
+        for rate, site in zip(rates, self.sites, strict=True):
+            supply[:] += rate * site.density
+        injected = state.volume["injected"] + length * sum(rates)
+        tolerance = self.parameters.solver.volume_tolerance * max(injected, 1e-8)
+        tolerances = replace(model.tolerances, volume=tolerance)
+        poro.step.value = length
+        poro.previous.x.array[:] = state.vector
+        newton.start = dict(state.pressure)
+        iterations = self._solve(state, length, tolerances)
+        gained: dict[str, np.ndarray] = {}
+        for rate, site, injection in zip(rates, self.sites, self.parameters.injections, strict=True):
+            if rate:
+                gained[injection.material] = gained.get(injection.material, 0.0) + rate * site.weights
+        self.transport.content = state.content
+        flows = {name: length * float(rate.sum()) for name, rate in self.transport.outflow_rates().items()}
+        self.transport.advance(length, gained)
+        self._update_fluidity()
+        volume = dict(state.volume)
+        volume["injected"] = injected
+        volume["foramina"] += flows.get("foramina", 0.0)
+        volume["ends"] += sum(flow for name, flow in flows.items() if name.startswith("end_"))
+        for name in newton.compartments:
+            volume[name] += length * newton.exchange(name)
+        latest = [site for rate, site in zip(rates, self.sites, strict=True) if rate]
+        vector = poro.state.x.array.copy()
+        self.state = State(
+            state.time + length,
+            vector,
+            dict(newton.pressure),
+            self.transport.content.copy(),
+            volume,
+            state.iterations + iterations,
+            latest[-1] if latest else state.tip,
+            (vector - state.vector) / length,
+        )
+        self.last_iterations = iterations
+
+    def _solve(self, state: State, length: float, tolerances: Any) -> int:
+        poro, newton = self.model.poro, self.model.newton
+        guesses = [state.vector]
+        if state.extrapolation is not None:
+            guesses.insert(0, state.vector + length * state.extrapolation)
+        for guess in guesses:
+            poro.state.x.array[:] = guess
+            newton.pressure = dict(state.pressure)
+            try:
+                return newton.solve(tolerances)
+            except SolverError as error:
+                failure = error
+        poro.state.x.array[:] = state.vector
+        newton.pressure = dict(state.pressure)
+        raise failure
+
+    def _update_fluidity(self) -> None:
+        """Mobility is that of the patient's own watery fluid; a mixture's viscosity follows the logarithmic rule."""
+        viscosity = self.parameters.materials.viscosity
+        share = self.transport.shares()
+        exponent = sum(
+            (row * np.log(viscosity["csf"] / viscosity[name]) for row, name in zip(share, self.species, strict=True)),
+            np.zeros(len(self.transport.volume)),
+        )
+        self.transport.to_function(np.exp(exponent), self.model.poro.fluidity["e"])
+
+    def restore(self, state: State) -> None:
+        """Go back to a checkpoint."""
+        self.state = state.copy()
+        self.transport.content = self.state.content.copy()
+        self.model.poro.state.x.array[:] = self.state.vector
+        self.model.newton.pressure = dict(self.state.pressure)
+        self._update_fluidity()
+        self._last_step = self.parameters.time.first_step
+
+    # -- many steps --------------------------------------------------------------------------------------------------
+
+    def events(self) -> list[float]:
+        """Times at which a step has to end [s]."""
+        control, injections = self.parameters.time, self.parameters.injections
+        end = self.end
+        times = {i.start for i in injections} | {i.end for i in injections}
+        times |= {i.end + STATIC_DELAY for i in injections} | set(control.output_times) | {end}
+        return sorted(t for t in times if TIME_RESOLUTION < t <= end + TIME_RESOLUTION)
+
+    @property
+    def end(self) -> float:
+        """Time at which the run ends [s]."""
+        return max(i.end for i in self.parameters.injections) + self.parameters.time.follow_up
+
+    def advance(self, until: float, after_step: Callable[[], None]) -> None:
+        """Step to a time, through every event on the way.
+
+        Raises:
+            SolverError: the smallest step failed; the state is the last accepted one.
+        """
+        control, solver = self.parameters.time, self.parameters.solver
+        rates = self.rates(self.state.time)
+        length = self._last_step
+        targets = [t for t in (*self.events(), until) if t > self.state.time + TIME_RESOLUTION and t <= until + TIME_RESOLUTION]
+        for target in sorted(set(targets)):
+            while target - self.state.time > TIME_RESOLUTION:
+                if self.rates(self.state.time) != rates:
+                    rates, length = self.rates(self.state.time), control.first_step
+                    self.state.extrapolation = None
+                limit = control.max_step if not any(rates) else control.injection_step
+                length = min(length, limit)
+                rest = target - self.state.time
+                count = int(np.ceil(rest / length - TIME_RESOLUTION))
+                taken = rest / count if count <= 2 else length
+                try:
+                    self.step(taken)
+                except SolverError as error:
+                    length = taken / 2
+                    if length < solver.smallest_step:
+                        raise SolverError(error.reason, self.state.time + taken, taken) from error
+                    self.state.extrapolation = None
+                    continue
+                self.step_length = taken
+                after_step()
+                if self.last_iterations <= solver.fast_iterations:
+                    length = max(length, taken) * solver.growth
+        self._last_step = length
+
+    def row(self) -> tuple[dict[str, float], list[dict[str, float]]]:
+        """Row of the series and profile for the present state."""
+        state = self.state
+        values, profile = self.observer.evaluate(state.tip, state.volume)
+        head = {
+            "time_s": state.time,
+            "step_s": getattr(self, "step_length", 0.0) if state.time > 0 else 0.0,
+            "newton_iterations": float(state.iterations),
+            "injection_rate_mL_per_min": sum(self.rates(state.time)) * 6e7,
+        }
+        return head | values, [{"time_s": state.time, **line} for line in profile]
+
+
+def build_model(comm: MPI.Comm, spine: SpineMesh, parameters: PatchParameters) -> PatchModel:
+    """Compose the model and find its prestress and baseline.
+
+    Raises:
+        SolverError: the prestress or the baseline was not found.
+        ModelError: the parameters contradict each other.
+    """
+    return PatchModel(comm, spine, parameters)
+
+
+def simulate(model: PatchModel, parameters: PatchParameters, sink: Sink) -> None:
+    """Run one case from its baseline to the end of its follow-up.
+
+    Raises:
+        SolverError: a step failed; what was reached has been delivered and ``sink.failed`` called.
+    """
+    volume = parameters.injections[-1].volume
+    failures = simulate_volumes(model, parameters, {volume: sink})
+    if failures:
+        raise failures[volume]
+
+
+def simulate_volumes(
+    model: PatchModel, parameters: PatchParameters, sinks: Mapping[float, Sink]
+) -> dict[float, SolverError]:
+    """Run cases that differ only in the volume of the last injection: one injection path, one follow-up each.
+
+    Args:
+        model: at its baseline.
+        parameters: of the case with any of the volumes.
+        sinks: receiver of each case by its volume [m^3].
+
+    Returns:
+        The failures by volume; the other cases are complete.
+    """
+    volumes = sorted(sinks)
+    earlier, last = parameters.injections[:-1], parameters.injections[-1]
+
+    def case(volume: float) -> PatchParameters:
+        return replace(parameters, injections=(*earlier, replace(last, volume=volume)))
+
+    began = clock.monotonic()
+    path = Simulation(model, case(volumes[-1]))
+    failures: dict[float, SolverError] = {}
+    rows: list[dict[str, float]] = []
+    marks: dict[float, tuple[State, int]] = {}
+
+    def deliver(simulation: Simulation, receivers: Sequence[Sink], due: Sequence[float]) -> None:
+        row, profile = simulation.row()
+        rows.append(row)
+        for receiver in receivers:
+            receiver.row(row)
+        if any(abs(simulation.state.time - t) <= TIME_RESOLUTION for t in due):
+            snapshot = FieldSnapshot(simulation)
+            for receiver in receivers:
+                receiver.profile(profile)
+                receiver.fields(snapshot)
+
+    deliver(path, list(sinks.values()), [0.0])
+    for index, volume in enumerate(volumes):
+        receivers = [sinks[v] for v in volumes[index:]]
+        due = parameters.time.output_times
+        try:
+            path.advance(case(volume).injections[-1].end, lambda r=receivers, d=due: deliver(path, r, d))
+        except SolverError as error:
+            for late in volumes[index:]:
+                failures[late] = error
+                sinks[late].failed(error)
+            break
+        marks[volume] = (path.state.copy(), len(rows))
+    for volume, (state, _) in marks.items():
+        branch = path
+        branch.parameters = case(volume)
+        branch.restore(state)
+        output = parameters.time.output_times or (case(volume).injections[-1].end, branch.end)
+        try:
+            if any(abs(state.time - t) <= TIME_RESOLUTION for t in output):
+                _, profile = branch.row()
+                sinks[volume].profile(profile)
+                sinks[volume].fields(FieldSnapshot(branch))
+            branch.advance(branch.end, lambda s=sinks[volume], d=output: deliver(branch, [s], d))
+        except SolverError as error:
+            failures[volume] = error
+            sinks[volume].failed(error)
+            continue
+        sinks[volume].finished(
+            {
+                "degrees_of_freedom": float(model.degrees_of_freedom),
+                "newton_iterations": float(branch.state.iterations),
+                "wall_time_s": clock.monotonic() - began,
+                "window_compliance_mL_per_mmHg": model.window_compliance * 1e6 * 133.322387415,
+                "baseline_sac_area_ratio": branch.observer.baseline_sac_ratio,
+                "mesh_quality_min": model.spine.quality().minimum,
+            }
+        )
+    return failures
