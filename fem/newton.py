@@ -13,6 +13,7 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from fem import compat
+from fem.arrays import Array
 from fem.compartments import Compartment
 from fem.errors import SolverError
 from fem.poro import PoroModel
@@ -71,7 +72,7 @@ class BorderedNewton:
         self._conductance = {link.compartment: link.conductance for link in model.setup.links}
         self._solver = direct_solver(model.comm, self._matrix)
 
-    def hold(self, dofs: np.ndarray | None) -> None:
+    def hold(self, dofs: Array | None) -> None:
         """Hold further local degrees of freedom at their present value; None releases them."""
         held = self.model.fixed_dofs if dofs is None else np.union1d(self.model.fixed_dofs, dofs)
         self._held = held[held < self._local_size].astype(np.int32)
@@ -94,7 +95,7 @@ class BorderedNewton:
         gain = part.volume(pressure) - part.volume(self.start[name])
         return gain - float(self.model.step.value) * (self.exchange(name) + part.inflow(pressure))
 
-    def evaluate(self) -> tuple[float, float, np.ndarray]:
+    def evaluate(self) -> tuple[float, float, Array]:
         """Assemble the residual; return out-of-balance force [N], volume [m^3] and the compartments' defects."""
         model = self.model
         for name, value in self.pressure.items():
@@ -130,7 +131,7 @@ class BorderedNewton:
             f"(force {force:.2e} N of {tolerances.force:.0e}, volume {volume:.2e} m^3 of {tolerances.volume:.0e})"
         )
 
-    def _update(self, defects: np.ndarray) -> tuple[Any, np.ndarray]:
+    def _update(self, defects: Array) -> tuple[Any, Array]:
         model, dt = self.model, float(self.model.step.value)
         self._matrix.zeroEntries()
         fem_petsc.assemble_matrix(self._matrix, model.jacobian, bcs=self._conditions)
@@ -158,7 +159,7 @@ class BorderedNewton:
                 self._delta.axpy(dt * shift[j], self._solves[name])
         return self._delta, shift
 
-    def _apply(self, update: Any, shift: np.ndarray) -> tuple[float, float, np.ndarray]:
+    def _apply(self, update: Any, shift: Array) -> tuple[float, float, Array]:
         x = self.model.state.x
         before, pressures = x.array.copy(), dict(self.pressure)
         factor = 1.0

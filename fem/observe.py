@@ -11,6 +11,7 @@ from dolfinx import fem
 from dolfinx.fem import petsc as fem_petsc
 from mpi4py import MPI
 
+from fem.arrays import Array
 from fem.forms import compile_form, integrate
 from fem.parameters import MMHG
 from fem.patch import PatchModel
@@ -81,40 +82,40 @@ class Observer:
 
     # -- integrals ---------------------------------------------------------------------------------------------------
 
-    def _sum(self, values: np.ndarray) -> Any:
+    def _sum(self, values: Array) -> Any:
         return self.comm.allreduce(values.sum(), op=MPI.SUM)
 
-    def _cell_volumes(self, form: Any) -> np.ndarray:
+    def _cell_volumes(self, form: Any) -> Array:
         vector = self._volume_function.x.petsc_vec
         with vector.localForm() as local:
             local.set(0.0)
         fem_petsc.assemble_vector(vector, form)
         return self._volume_function.x.array[self._cellwise].copy()
 
-    def cell_volumes(self) -> np.ndarray:
+    def cell_volumes(self) -> Array:
         """Deformed volume of every owned cell [m^3]."""
         return self._cell_volumes(self._volume_form)
 
-    def _by_slab(self, values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    def _by_slab(self, values: Array, chosen: Array) -> Array:
         local = np.bincount(self._slab[chosen], weights=values[chosen], minlength=self.slabs)
         return self.comm.allreduce(local, op=MPI.SUM)
 
-    def _in_sac(self) -> np.ndarray:
+    def _in_sac(self) -> Array:
         return (self._subregion == Subregion.THECAL) | (self._subregion == Subregion.CORD)
 
-    def _sections(self, volume: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _sections(self, volume: Array) -> tuple[Array, Array, Array]:
         """Sac area, cord area [m^2] and cord anteroposterior diameter [m] per slab; zero where there is none."""
         sac = self._by_slab(volume, self._in_sac()) / self.height
         cord = self._by_slab(volume, self._subregion == Subregion.CORD) / self.height
         return sac, cord, self._cord_depth()
 
-    def _region_displacements(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    def _region_displacements(self, part: Part) -> tuple[Array, Array]:
         space = self.model.poro.vector_space
         blocks = np.unique(space.dofmap.list[np.flatnonzero(self._region == part)].reshape(-1))
         unrolled = (blocks[:, None] * 3 + np.arange(3)).astype(np.int64)
         return np.asarray(self.model.poro.dofs["u"])[unrolled], space.tabulate_dof_coordinates()[blocks]
 
-    def _cord_depth(self) -> np.ndarray:
+    def _cord_depth(self) -> Array:
         edges = self.model.spine.slab_edges
         y = self._cord_points[:, 1] + self.model.poro.state.x.array[self._cord_dofs[:, 1]]
         slab = np.clip(np.searchsorted(edges, self._cord_points[:, 2]) - 1, 0, self.slabs - 1)
@@ -127,7 +128,7 @@ class Observer:
 
     # -- species -----------------------------------------------------------------------------------------------------
 
-    def injected_content(self) -> np.ndarray:
+    def injected_content(self) -> Array:
         """Injected content per reference volume, mean of the vertices, of every owned cell [1]."""
         self._content.x.array[:] = 0.0
         self.transport.to_function(self.transport.content.sum(axis=0) / self.transport.volume, self._content)
@@ -180,11 +181,14 @@ class Observer:
         occupancy = self._by_slab(volume, canal) / self.height / model.spine.canal_area
         inside = epidural & (self._subregion != Subregion.FORAMINAL)
         filled = self._by_slab(content * self.reference_volume, inside) / self.height / model.spine.canal_area
-        row |= {"canal_occupancy_max": float(occupancy.max()), "canal_injected_max": float(filled.max())}
+        row |= {
+            "canal_occupancy_max": float(occupancy.max()),
+            "canal_injected_max": float(filled.max()),
+        }
         row |= self._spread(tip, occupancy, covered)
         return row, self._profile(volume, sections, occupancy, filled)
 
-    def _pressures(self, tip: Any, volume: np.ndarray) -> dict[str, float]:
+    def _pressures(self, tip: Any, volume: Array) -> dict[str, float]:
         model, transport = self.model, self.transport
         base_e, base_s = model.baseline_pressure["e"], model.baseline_pressure["s"]
         p = transport.pressure()
@@ -209,7 +213,7 @@ class Observer:
         row = {f"{name}_mmHg": value / MMHG for name, (value, _) in values.items()}
         return row | {f"{name}_rise_mmHg": (value - base) / MMHG for name, (value, base) in values.items()}
 
-    def _shape(self, sections: tuple[np.ndarray, np.ndarray, np.ndarray]) -> dict[str, float]:
+    def _shape(self, sections: tuple[Array, Array, Array]) -> dict[str, float]:
         sac, cord, depth = sections
         has_sac = self._sac0 > 0.5 * self._sac0.max()
         has_cord = self._cord0 > 0.5 * self._cord0.max() if self._cord0.max() > 0 else np.zeros(self.slabs, bool)
@@ -225,11 +229,15 @@ class Observer:
             "cord_ap_min_ratio": float((depth[has_cord] / self._ap0[has_cord]).min()) if has_cord.any() else nothing,
         }
 
-    def _spread(self, tip: Any, occupancy: np.ndarray, covered: np.ndarray) -> dict[str, float]:
+    def _spread(self, tip: Any, occupancy: Array, covered: Array) -> dict[str, float]:
         spine = self.model.spine
         wet = np.flatnonzero(occupancy > 0)
         if tip is None or len(wet) == 0:
-            return {"spread_cranial_segments": 0.0, "spread_caudal_segments": 0.0, "spread_ventral_fraction": 0.0}
+            return {
+                "spread_cranial_segments": 0.0,
+                "spread_caudal_segments": 0.0,
+                "spread_ventral_fraction": 0.0,
+            }
         edges = spine.slab_edges
         top = self._segment(float(edges[wet.max() + 1]))
         bottom = self._segment(float(edges[wet.min()]))
@@ -247,7 +255,7 @@ class Observer:
         }
 
     def _profile(
-        self, volume: np.ndarray, sections: tuple[np.ndarray, ...], occupancy: np.ndarray, filled: np.ndarray
+        self, volume: Array, sections: tuple[Array, ...], occupancy: Array, filled: Array
     ) -> list[dict[str, float]]:
         spine = self.model.spine
         sac, cord, depth = sections

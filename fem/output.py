@@ -10,6 +10,7 @@ import numpy as np
 from dolfinx.cpp.io import perm_vtk
 from dolfinx.mesh import CellType
 
+from fem.arrays import Array
 from geometry import Region as Part
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class FieldSnapshot:
             points, first, inverse = np.unique(np.round(corners, 10), axis=0, return_index=True, return_inverse=True)
             name = "e" if part == Part.EPIDURAL else "s"
 
-            def nodal(values: np.ndarray, first: np.ndarray = first) -> np.ndarray:
+            def nodal(values: Array, first: Array = first) -> Array:
                 return values.reshape(-1, *values.shape[2:])[first]
 
             grid = meshio.Mesh(
@@ -103,6 +104,6 @@ EDGES = ((0, 1), (1, 2), (0, 2), (0, 3), (1, 3), (2, 3))
 """Edges of a VTK quadratic tetrahedron in the order of its mid-side nodes."""
 
 
-def _edge_means(corner: np.ndarray) -> np.ndarray:
+def _edge_means(corner: Array) -> Array:
     """Values at the ten nodes of a VTK quadratic tetrahedron from its four corners, shape (cells, 10)."""
     return np.concatenate([corner, np.stack([corner[:, list(edge)].mean(axis=1) for edge in EDGES], axis=1)], axis=1)

@@ -148,7 +148,9 @@ class Materials:
             ),
             veins=SaturatingVeins(value["veins.slope"], value["veins.capacity"]),
             foramina=StarlingForamen(
-                value["foramina.conductance"], value["foramina.opening_pressure"], value["foramina.smoothing"]
+                value["foramina.conductance"],
+                value["foramina.opening_pressure"],
+                value["foramina.smoothing"],
             ),
             dura=membrane("dura"),
             pia=membrane("pia"),

@@ -18,6 +18,7 @@ from dolfinx import fem
 from dolfinx.la import InsertMode
 from mpi4py import MPI
 
+from fem.arrays import Array
 from fem.compartments import Compartment, CraniospinalCompartment, ElasticCompartment
 from fem.domain import Domain
 from fem.errors import ModelError, SolverError
@@ -57,10 +58,10 @@ class Site:
     """One place of injection: P1 density that integrates to one, and its vertex integrals."""
 
     key: tuple[Any, ...]
-    point: np.ndarray
+    point: Array
     interspace: str
-    density: np.ndarray
-    weights: np.ndarray
+    density: Array
+    weights: Array
 
 
 class PatchModel:
@@ -80,7 +81,13 @@ class PatchModel:
     def __init__(self, comm: MPI.Comm, spine: SpineMesh, parameters: PatchParameters) -> None:
         self.comm, self.spine, self.parameters = comm, spine, parameters
         self.domain = Domain.from_arrays(
-            comm, spine.points, spine.cells, spine.region, spine.facets, spine.facet_tag, spine.surfaces
+            comm,
+            spine.points,
+            spine.cells,
+            spine.region,
+            spine.facets,
+            spine.facet_tag,
+            spine.surfaces,
         )
         self.poro = PoroModel(self.domain, self._setup())
         self.epidural = next(r for r in self.poro.regions if r.tag == Part.EPIDURAL)
@@ -133,9 +140,17 @@ class PatchModel:
                     ConstantMobility(materials.network.mobility),
                     fibres=self._ligaments(),
                 ),
-                Region(int(Part.CORD), "s", solid(materials.cord.solid), ConstantMobility(materials.cord.mobility)),
+                Region(
+                    int(Part.CORD),
+                    "s",
+                    solid(materials.cord.solid),
+                    ConstantMobility(materials.cord.mobility),
+                ),
             ],
-            membranes=[SurfaceMembrane("dura", materials.dura), SurfaceMembrane("pia", materials.pia)],
+            membranes=[
+                SurfaceMembrane("dura", materials.dura),
+                SurfaceMembrane("pia", materials.pia),
+            ],
             exchanges=exchanges,
             links=links,
             fixed=[Fixed(("bone", *self.foramina)), Fixed(cuts, 2)],
@@ -158,7 +173,7 @@ class PatchModel:
             return 0.0
         return float(np.sqrt(channel * leak) * np.tanh(rest.epidural_length * np.sqrt(leak / channel)))
 
-    def _cell_function(self, values: np.ndarray) -> Any:
+    def _cell_function(self, values: Array) -> Any:
         """Piecewise constant function from values per cell of the spine mesh."""
         function = fem.Function(fem.functionspace(self.domain.mesh, ("DG", 0)))
         function.x.array[:] = np.asarray(values, dtype=float)[self.domain.original_cell]
@@ -316,7 +331,7 @@ LEAST_SOURCE_VERTICES = 4
 """A source on fewer vertices is a point, and the needle pressure an accident of the mesh."""
 
 
-def denticulate_weight(spine: SpineMesh, candidates: np.ndarray) -> np.ndarray:
+def denticulate_weight(spine: SpineMesh, candidates: Array) -> Array:
     """Weight [1] that smears a lateral stiffness per length of cord over a coronal band of cells.
 
     A sheet of modulus E, thickness t and length l has the stiffness E t/l per length of cord; with a band of volume V per
@@ -325,7 +340,16 @@ def denticulate_weight(spine: SpineMesh, candidates: np.ndarray) -> np.ndarray:
     """
     corners = spine.points[spine.cells]
     middle = corners.mean(axis=1)
-    volume = np.abs(np.einsum("ij,ij->i", np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), corners[:, 3] - corners[:, 0])) / 6
+    volume = (
+        np.abs(
+            np.einsum(
+                "ij,ij->i",
+                np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]),
+                corners[:, 3] - corners[:, 0],
+            )
+        )
+        / 6
+    )
     weight = np.zeros(len(spine.cells))
     for slab in np.unique(spine.slab[candidates]):
         here = spine.slab == slab
@@ -333,7 +357,12 @@ def denticulate_weight(spine: SpineMesh, candidates: np.ndarray) -> np.ndarray:
         nodes = spine.points[np.unique(spine.cells[cord])]
         plane, half_width = nodes[:, 1].mean(), np.ptp(nodes[:, 0]) / 2
         half_depth = np.ptp(nodes[:, 1]) / 2
-        band = here & candidates & (np.abs(middle[:, 1] - plane) < half_depth / 2) & (np.abs(middle[:, 0] - nodes[:, 0].mean()) > half_width / 2)
+        band = (
+            here
+            & candidates
+            & (np.abs(middle[:, 1] - plane) < half_depth / 2)
+            & (np.abs(middle[:, 0] - nodes[:, 0].mean()) > half_width / 2)
+        )
         if not band.any():
             continue
         sac = spine.points[np.unique(spine.cells[here & (spine.subregion == Subregion.THECAL)])]

@@ -18,6 +18,7 @@ import ufl
 from dolfinx import fem
 from dolfinx.la import InsertMode
 
+from fem.arrays import Array
 from fem.domain import UNION, Domain
 from fem.errors import ModelError
 from fem.forms import compile_form, integrate, with_constants
@@ -156,9 +157,7 @@ class PoroModel:
         vector = basix.ufl.element("Lagrange", cell, 2, shape=(dim,))
         scalar = basix.ufl.element("Lagrange", cell, 1)
         self.space = fem.functionspace(mesh, basix.ufl.mixed_element([vector] + [scalar] * len(self.pressures)))
-        self.collapsed = {
-            name: self.space.sub(1 + index).collapse() for index, name in enumerate(self.pressures)
-        }
+        self.collapsed = {name: self.space.sub(1 + index).collapse() for index, name in enumerate(self.pressures)}
         self.vector_space, self._u_map = self.space.sub(0).collapse()
         self.state, self.previous = fem.Function(self.space), fem.Function(self.space)
         self.rest = fem.Function(self.vector_space)
@@ -230,7 +229,12 @@ class PoroModel:
                 form += weight * work * self.dx(region)
         for membrane in setup.membranes:
             surface = Surface(
-                gradient, ufl.grad(v), rest, ufl.FacetNormal(self.domain.mesh), self._axis, kinematics.linear
+                gradient,
+                ufl.grad(v),
+                rest,
+                ufl.FacetNormal(self.domain.mesh),
+                self._axis,
+                kinematics.linear,
             )
             law = with_constants(self.domain.mesh, membrane.law)
             form += law.virtual_work(surface) * self.ds(membrane.surface)
@@ -288,12 +292,12 @@ class PoroModel:
 
     # -- degrees of freedom ------------------------------------------------------------------------------------------
 
-    def _sub_dofs(self) -> dict[str, np.ndarray]:
+    def _sub_dofs(self) -> dict[str, Array]:
         """Local degrees of freedom (ghosts included) of ``u`` and of each pressure in the mixed space."""
         found = {"u": np.asarray(self._u_map)}
         return found | {name: np.asarray(dofs) for name, (_, dofs) in self.collapsed.items()}
 
-    def _fixed_dofs(self) -> np.ndarray:
+    def _fixed_dofs(self) -> Array:
         domain, setup = self.domain, self.setup
         fdim = domain.mesh.topology.dim - 1
         marked = fem.Function(self.space)
@@ -317,7 +321,7 @@ class PoroModel:
             held_dofs[self.dofs[name]] |= active.x.array[self.dofs[name]] == 0
         return np.flatnonzero(held_dofs).astype(np.int32)
 
-    def owned(self, name: str) -> np.ndarray:
+    def owned(self, name: str) -> Array:
         """Degrees of freedom of a field that this rank owns."""
         limit = self.space.dofmap.index_map.size_local * self.space.dofmap.index_map_bs
         return self.dofs[name][self.dofs[name] < limit]

@@ -17,6 +17,7 @@ from mpi4py import MPI
 from petsc4py import PETSc
 
 from fem import compat
+from fem.arrays import Array
 from fem.errors import SolverError
 from fem.forms import compile_form
 from fem.newton import Tolerances, direct_solver
@@ -102,7 +103,7 @@ class Prestress:
         square = self.model.comm.allreduce(float(np.sum(self._residual.array**2)), op=MPI.SUM)
         return float(np.sqrt(square))
 
-    def _held_global(self) -> np.ndarray:
+    def _held_global(self) -> Array:
         dofmap = self.model.vector_space.dofmap
         owned = self._held[self._held < self._owned]
         block = dofmap.index_map.local_to_global((owned // dofmap.bs).astype(np.int32))

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fem.arrays import Array
+
 SPREAD_THRESHOLD = 0.10
 """Injected content per reference volume above which a place counts as covered [1]; fixed, never tuned."""
 
@@ -29,8 +31,12 @@ class Quantity:
 QUANTITIES: dict[str, Quantity] = {
     "csf_pressure_mmHg": Quantity("mmHg", "pressure of the cranial CSF compartment"),
     "csf_pressure_lumbar_mmHg": Quantity("mmHg", "mean pore pressure of the subarachnoid space below T11/T12"),
-    "epidural_pressure_mmHg": Quantity("mmHg", "mean pore pressure where injected content is at least 10 %; empty before"),
-    "epidural_pressure_needle_mmHg": Quantity("mmHg", "pore pressure averaged with the source's weight at the latest injection"),
+    "epidural_pressure_mmHg": Quantity(
+        "mmHg", "mean pore pressure where injected content is at least 10 %; empty before"
+    ),
+    "epidural_pressure_needle_mmHg": Quantity(
+        "mmHg", "pore pressure averaged with the source's weight at the latest injection"
+    ),
     "root_pressure_max_mmHg": Quantity("mmHg", "largest pore pressure in the foraminal part of the epidural space"),
     "csf_pressure_rise_mmHg": Quantity("mmHg", "cranial CSF pressure less its baseline"),
     "csf_pressure_lumbar_rise_mmHg": Quantity("mmHg", "lumbar CSF pressure less its baseline"),
@@ -44,10 +50,15 @@ QUANTITIES: dict[str, Quantity] = {
     "end_outflow_mL": Quantity("mL", "outflow through the epidural cuts so far"),
     "resorbed_mL": Quantity("mL", "fluid taken up by resorption so far; not modelled in this version, zero"),
     "leaked_csf_mL": Quantity("mL", "CSF lost through dural leaks so far; not modelled in this version, zero"),
-    "injectate_intrathecal_mL": Quantity("mL", "injectate that entered the sac so far; not modelled in this version, zero"),
+    "injectate_intrathecal_mL": Quantity(
+        "mL", "injectate that entered the sac so far; not modelled in this version, zero"
+    ),
     "clot_volume_mL": Quantity("mL", "clotted injectate; not modelled in this version, zero"),
     "lysed_mL": Quantity("mL", "lysed clot so far; not modelled in this version, zero"),
-    "volume_balance_error": Quantity("1", "injected + leaked - swelling - venous - foraminal - ends - resorbed - entered, over the volume injected so far"),
+    "volume_balance_error": Quantity(
+        "1",
+        "injected + leaked - swelling - venous - foraminal - ends - resorbed - entered, over the volume injected so far",
+    ),
     "csf_displaced_mL": Quantity("mL", "minus the integral of J - 1 over the subarachnoid window against baseline"),
     "csf_displaced_lumbosacral_mL": Quantity("mL", "the same below T11/T12"),
     "csf_to_cranial_mL": Quantity("mL", "CSF that left the window through the cranial cut so far"),
@@ -58,7 +69,10 @@ QUANTITIES: dict[str, Quantity] = {
     "cord_displacement_max_mm": Quantity("mm", "largest displacement of the cord since baseline"),
     "cord_area_min_ratio": Quantity("1", "smallest ratio of a slab's cord area to its baseline"),
     "cord_ap_min_ratio": Quantity("1", "smallest ratio of a slab's cord anteroposterior diameter to its baseline"),
-    "canal_occupancy_max": Quantity("1", "deformed epidural area with injected content of at least 10 % over canal area, worst slab"),
+    "canal_occupancy_max": Quantity(
+        "1",
+        "deformed epidural area with injected content of at least 10 % over canal area, worst slab",
+    ),
     "canal_injected_max": Quantity("1", "injected content of a slab over its canal volume, worst slab"),
     "spread_cranial_segments": Quantity("1", "segments from the needle to the most cranial covered slab"),
     "spread_caudal_segments": Quantity("1", "segments from the needle to the most caudal covered slab"),
@@ -78,9 +92,15 @@ QUANTITIES: dict[str, Quantity] = {
     "root_pressure_max_peak_mmHg": Quantity("mmHg", "largest root pressure"),
     "root_pressure_max_peak_time_s": Quantity("s", "time of the largest root pressure"),
     "root_pressure_max_end_mmHg": Quantity("mmHg", "root pressure at the end"),
-    "csf_pressure_half_decay_s": Quantity("s", "time from the peak of the CSF pressure to half its rise; empty where not reached"),
-    "sac_compression_half_decay_s": Quantity("s", "time from the smallest sac area to half its loss; empty where not reached"),
-    "epidural_pressure_static_rise_mmHg": Quantity("mmHg", "needle pressure rise 20 s after the end of the last injection"),
+    "csf_pressure_half_decay_s": Quantity(
+        "s", "time from the peak of the CSF pressure to half its rise; empty where not reached"
+    ),
+    "sac_compression_half_decay_s": Quantity(
+        "s", "time from the smallest sac area to half its loss; empty where not reached"
+    ),
+    "epidural_pressure_static_rise_mmHg": Quantity(
+        "mmHg", "needle pressure rise 20 s after the end of the last injection"
+    ),
     "csf_displaced_peak_mL": Quantity("mL", "largest CSF displacement of the window"),
     "csf_displaced_lumbosacral_peak_mL": Quantity("mL", "largest lumbosacral CSF displacement"),
     "volume_balance_error_max": Quantity("1", "largest volume balance error of any step"),
@@ -92,19 +112,42 @@ QUANTITIES: dict[str, Quantity] = {
     "baseline_sac_area_ratio": Quantity("1", "volume of the sac at the patient's baseline over the tabulated one"),
 }
 
-_PEAKS = ("csf_pressure", "csf_pressure_lumbar", "epidural_pressure", "epidural_pressure_needle", "root_pressure_max")
+_PEAKS = (
+    "csf_pressure",
+    "csf_pressure_lumbar",
+    "epidural_pressure",
+    "epidural_pressure_needle",
+    "root_pressure_max",
+)
 
 _LAST = (
-    "injected_mL", "epidural_swelling_mL", "venous_displaced_mL", "foraminal_outflow_mL", "end_outflow_mL", "resorbed_mL",
-    "leaked_csf_mL", "injectate_intrathecal_mL", "clot_volume_mL", "lysed_mL", "volume_balance_error", "csf_displaced_mL",
-    "csf_displaced_lumbosacral_mL", "csf_to_cranial_mL", "csf_to_caudal_mL", "cord_uptake_mL",
+    "injected_mL",
+    "epidural_swelling_mL",
+    "venous_displaced_mL",
+    "foraminal_outflow_mL",
+    "end_outflow_mL",
+    "resorbed_mL",
+    "leaked_csf_mL",
+    "injectate_intrathecal_mL",
+    "clot_volume_mL",
+    "lysed_mL",
+    "volume_balance_error",
+    "csf_displaced_mL",
+    "csf_displaced_lumbosacral_mL",
+    "csf_to_cranial_mL",
+    "csf_to_caudal_mL",
+    "cord_uptake_mL",
 )
 
 _SMALLEST = ("sac_area_min_mm2", "sac_area_min_ratio", "cord_area_min_ratio", "cord_ap_min_ratio")
 
 _LARGEST = (
-    "cord_displacement_max_mm", "canal_occupancy_max", "canal_injected_max", "spread_cranial_segments",
-    "spread_caudal_segments", "spread_ventral_fraction",
+    "cord_displacement_max_mm",
+    "canal_occupancy_max",
+    "canal_injected_max",
+    "spread_cranial_segments",
+    "spread_caudal_segments",
+    "spread_ventral_fraction",
 )
 
 
@@ -146,7 +189,7 @@ def summarise(series: Sequence[Mapping[str, float]], injection_end: float) -> di
     return out
 
 
-def _half_decay(time: np.ndarray, values: np.ndarray) -> float:
+def _half_decay(time: Array, values: Array) -> float:
     top = int(np.argmax(values))
     below = np.flatnonzero(values[top:] <= values[top] / 2)
     if values[top] <= 0 or len(below) == 0:

@@ -10,10 +10,11 @@ from typing import Any, Protocol
 import numpy as np
 from mpi4py import MPI
 
+from fem.arrays import Array
 from fem.errors import SolverError
 from fem.observe import Observer
 from fem.output import FieldSnapshot
-from fem.parameters import Injection, PatchParameters
+from fem.parameters import PatchParameters
 from fem.patch import PatchModel, Site
 from fem.quantities import STATIC_DELAY
 from fem.species import SpeciesTransport
@@ -57,13 +58,13 @@ class State:
     """
 
     time: float
-    vector: np.ndarray
+    vector: Array
     pressure: dict[str, float]
-    content: np.ndarray
+    content: Array
     volume: dict[str, float]
     iterations: int = 0
     tip: Site | None = None
-    extrapolation: np.ndarray | None = field(default=None, repr=False)
+    extrapolation: Array | None = field(default=None, repr=False)
 
     def copy(self) -> State:
         """An independent copy."""
@@ -107,9 +108,7 @@ class Simulation:
     def rates(self, time: float) -> list[float]:
         """Rate of each injection just after a time [m^3/s]."""
         eps = TIME_RESOLUTION
-        return [
-            i.rate if i.start - eps <= time < i.end - eps else 0.0 for i in self.parameters.injections
-        ]
+        return [i.rate if i.start - eps <= time < i.end - eps else 0.0 for i in self.parameters.injections]
 
     def step(self, length: float) -> None:
         """Advance by one step, or leave the state untouched.
@@ -130,7 +129,7 @@ class Simulation:
         poro.previous.x.array[:] = state.vector
         newton.start = dict(state.pressure)
         iterations = self._solve(state, length, tolerances)
-        gained: dict[str, np.ndarray] = {}
+        gained: dict[str, Array] = {}
         for rate, site, injection in zip(rates, self.sites, self.parameters.injections, strict=True):
             if rate:
                 gained[injection.material] = gained.get(injection.material, 0.0) + rate * site.weights
@@ -217,7 +216,9 @@ class Simulation:
         control, solver = self.parameters.time, self.parameters.solver
         rates = self.rates(self.state.time)
         length = self._last_step
-        targets = [t for t in (*self.events(), until) if t > self.state.time + TIME_RESOLUTION and t <= until + TIME_RESOLUTION]
+        targets = [
+            t for t in (*self.events(), until) if t > self.state.time + TIME_RESOLUTION and t <= until + TIME_RESOLUTION
+        ]
         for target in sorted(set(targets)):
             while target - self.state.time > TIME_RESOLUTION:
                 if self.rates(self.state.time) != rates:

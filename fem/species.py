@@ -23,6 +23,7 @@ from dolfinx.fem import petsc as fem_petsc
 from petsc4py import PETSc
 
 from fem import compat
+from fem.arrays import Array
 from fem.forms import compile_form
 from fem.poro import Exchange, PoroModel, Region
 
@@ -55,7 +56,9 @@ class SpeciesTransport:
         dx = model.dx(region)
         tensor = model.mobility_tensor(region, u)
         self._stiffness = compile_form(ufl.inner(ufl.dot(tensor, ufl.grad(trial)), ufl.grad(test)) * dx)
-        self._fluid = compile_form((model.content(region, u, p) + fem.Constant(model.domain.mesh, mobile_fraction)) * test * dx)
+        self._fluid = compile_form(
+            (model.content(region, u, p) + fem.Constant(model.domain.mesh, mobile_fraction)) * test * dx
+        )
         self._matrix = fem_petsc.create_matrix(self._stiffness)
         self._vector = compat.create_vector(self._fluid)
         self.volume_all = self._gather(self._assembled(compile_form(fem.Constant(model.domain.mesh, 1.0) * test * dx)))
@@ -73,22 +76,22 @@ class SpeciesTransport:
     def _outflow(self, exchange: Exchange, p: Any, test: Any) -> Any:
         return self.model.outflow(exchange, p) * test * self.model.ds(exchange.surfaces)
 
-    def _assembled(self, form: Any) -> np.ndarray:
+    def _assembled(self, form: Any) -> Array:
         with self._vector.localForm() as local:
             local.set(0.0)
         fem_petsc.assemble_vector(self._vector, form)
         self._vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
         return self._vector.array.copy()
 
-    def _gather(self, owned: np.ndarray) -> np.ndarray:
+    def _gather(self, owned: Array) -> Array:
         return np.concatenate(self.model.comm.allgather(np.ascontiguousarray(owned)))
 
-    def pressure(self) -> np.ndarray:
+    def pressure(self) -> Array:
         """Pore pressure at the active vertices [Pa]."""
         owned = self.model.state.x.array[self._mixed[: self._local]]
         return self._gather(owned)[self.active]
 
-    def vertex_integrals(self, density: np.ndarray) -> np.ndarray:
+    def vertex_integrals(self, density: Array) -> Array:
         """Integrals of a P1 density (values at the local degrees of freedom) against each active vertex."""
         self._density.x.array[:] = density
         return self._gather(self._assembled(self._source))[self.active]
@@ -106,15 +109,15 @@ class SpeciesTransport:
         whole = sparse.csr_matrix((values, columns, pointer), shape=(self._global, self._global))
         return whole[self.active][:, self.active]
 
-    def fluid(self) -> np.ndarray:
+    def fluid(self) -> Array:
         """Mobile fluid at the active vertices [m^3], all species and the patient's own."""
         return self._gather(self._assembled(self._fluid))[self.active]
 
-    def outflow_rates(self) -> dict[str, np.ndarray]:
+    def outflow_rates(self) -> dict[str, Array]:
         """Outflow of each exchange at the active vertices [m^3/s]."""
         return {name: self._gather(self._assembled(form))[self.active] for name, form in self._outflows.items()}
 
-    def advance(self, step: float, supply: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def advance(self, step: float, supply: Mapping[str, Array]) -> dict[str, Array]:
         """Carry the species through one converged step.
 
         Args:
@@ -142,7 +145,10 @@ class SpeciesTransport:
         matrix = sparse.csc_matrix(
             (
                 np.concatenate([diagonal, -rate]),
-                (np.concatenate([np.arange(count), column]), np.concatenate([np.arange(count), row])),
+                (
+                    np.concatenate([np.arange(count), column]),
+                    np.concatenate([np.arange(count), row]),
+                ),
             ),
             shape=(count, count),
         )
@@ -151,11 +157,11 @@ class SpeciesTransport:
         self.content = share * fluid
         return {name: step * share @ np.maximum(rates, 0.0) for name, rates in outflow.items()}
 
-    def shares(self) -> np.ndarray:
+    def shares(self) -> Array:
         """Share of each species in the mobile fluid at the active vertices [1], shape (species, vertices)."""
         return self.content / np.maximum(self.fluid(), POROSITY_FLOOR * self.volume)
 
-    def to_function(self, values: np.ndarray, function: Any) -> None:
+    def to_function(self, values: Array, function: Any) -> None:
         """Write values at the active vertices into a P1 function of :attr:`space`; elsewhere it is left alone."""
         whole = np.zeros(self._global)
         whole[self.active] = values
@@ -166,5 +172,3 @@ class SpeciesTransport:
         )
         array = function.x.array
         array[:] = np.where(present[numbering], whole[numbering], array)
-
-

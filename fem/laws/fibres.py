@@ -147,7 +147,9 @@ class NeoHookeanMembrane:
         e12 = (ufl.inner(along, ufl.dot(strain, around)) + ufl.inner(around, ufl.dot(strain, along))) / 2
         d11 = ufl.inner(along, ufl.dot(surface.virtual, along))
         d22 = ufl.inner(around, ufl.dot(surface.virtual, around))
-        d12 = (ufl.inner(along, ufl.dot(surface.virtual, around)) + ufl.inner(around, ufl.dot(surface.virtual, along))) / 2
+        d12 = (
+            ufl.inner(along, ufl.dot(surface.virtual, around)) + ufl.inner(around, ufl.dot(surface.virtual, along))
+        ) / 2
         trace = e11 + e22
         return 2 * self.thickness * total * ((e11 + trace) * d11 + (e22 + trace) * d22 + 2 * e12 * d12)
 
