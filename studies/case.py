@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, create_model
 from pydantic_core import PydanticCustomError
 
-from fem.parameters import ParameterRow, parameter_table
+from fem.parameters import ParameterRow, PatchParameters, SolverControl, TimeControl, parameter_table
 from studies.quantities import (
     AREA,
     CONDUCTANCE,
@@ -211,9 +211,10 @@ class MechanismsSection(Section):
 class TimeSection(Section):
     """`[time]`: how long, and in which steps."""
 
-    follow_up: Annotated[float, TIME] = Field(default=POSITIVE_TIME.parse("10 min"), description="time after the end of the last injection")
-    first_step: Annotated[float, POSITIVE_TIME] = Field(default=1.0, description="step after each change of the injection")
-    max_step: Annotated[float, POSITIVE_TIME] = Field(default=120.0, description="largest step")
+    follow_up: Annotated[float, TIME] = Field(default=TimeControl.follow_up, description="time after the end of the last injection")
+    first_step: Annotated[float, POSITIVE_TIME] = Field(default=TimeControl.first_step, description="step after each change of the injection")
+    injection_step: Annotated[float, POSITIVE_TIME] = Field(default=TimeControl.injection_step, description="largest step during an injection")
+    max_step: Annotated[float, POSITIVE_TIME] = Field(default=TimeControl.max_step, description="largest step")
 
 
 class MeshSection(Section):
@@ -226,10 +227,12 @@ class SolverSection(Section):
     """`[solver]`: kinematics and Newton's method."""
 
     kinematics: Literal["finite", "small"] = Field(default="finite", description="finite strain, or the linear small-strain option")
-    source_radius: Annotated[float, LENGTH] = Field(default=4e-3, description="radius of the injection source")
-    max_iterations: Annotated[StrictInt, Field(ge=2, le=200)] = Field(default=20, description="Newton iterations before a step is halved")
-    smallest_step: Annotated[float, POSITIVE_TIME] = Field(default=1e-3, description="step below which the solver gives up")
-    growth: Annotated[float, _number(1.0, 4.0)] = Field(default=1.5, description="growth of the step after an easy one")
+    source_radius: Annotated[float, LENGTH] = Field(default=PatchParameters.source_radius, description="radius of the injection source")
+    max_iterations: Annotated[StrictInt, Field(ge=2, le=200)] = Field(
+        default=SolverControl.max_iterations, description="Newton iterations before a step is halved"
+    )
+    smallest_step: Annotated[float, POSITIVE_TIME] = Field(default=SolverControl.smallest_step, description="step below which the solver gives up")
+    growth: Annotated[float, _number(1.0, 4.0)] = Field(default=SolverControl.growth, description="growth of the step after an easy one")
 
 
 class OutputSection(Section):
@@ -237,7 +240,7 @@ class OutputSection(Section):
 
     fields: StrictBool = Field(default=True, description="write fields for ParaView")
     times: list[Annotated[float, TIME]] = Field(
-        default_factory=list, description="further times of profiles and fields, beside the baseline, the end of each injection and the end"
+        default_factory=list, description="times of profiles and fields; default the end of the last injection and the end of the run"
     )
 
 

@@ -128,6 +128,7 @@ def patch_parameters(case: Case) -> PatchParameters:
         time=TimeControl(
             follow_up=case.time.follow_up,
             first_step=case.time.first_step,
+            injection_step=case.time.injection_step,
             max_step=case.time.max_step,
             output_times=tuple(case.output.times),
         ),

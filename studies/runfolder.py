@@ -29,6 +29,8 @@ SUMMARY: Final = "summary.json"
 class Snapshot(Protocol):
     """Fields at one time, on all ranks."""
 
+    time: float
+
     def write(self, folder: Path, stem: str) -> list[Path]:
         """Write one `.vtu` per region and give their paths; collective."""
         ...
@@ -133,7 +135,12 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise InputError("--out", f'"{folder}"', "another run is writing there") from error
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                (folder / ".lock").unlink()
+                folder.rmdir()  # where nothing came of it
 
 
 class RunFolder:
@@ -148,6 +155,7 @@ class RunFolder:
         fields: whether fields are written.
         injection_end: end of the last injection [s], from which decays and static pressures count.
         mesh_note: size of the mesh and its stated error, kept in the summary.
+        begin: when the work on it began, as of `time.monotonic`; default now.
     """
 
     def __init__(
@@ -160,6 +168,7 @@ class RunFolder:
         rank: int = 0,
         fields: bool = True,
         mesh_note: str = "",
+        begin: float | None = None,
     ) -> None:
         self.path, self.key, self.rank = path, key, rank
         self.status: Status | None = None
@@ -170,7 +179,7 @@ class RunFolder:
         self._injection_end = injection_end
         self._mesh_note = mesh_note
         self._snapshots: list[tuple[float, list[str]]] = []
-        self._begin = time.monotonic()
+        self._begin = time.monotonic() if begin is None else begin
         self._streams: dict[str, tuple[IO[str], csv.DictWriter[str]]] = {}
         self._log = logging.getLogger(f"bloodpatch.run.{path}")
         self._log.propagate = False
@@ -223,8 +232,7 @@ class RunFolder:
         if self.rank == 0:
             folder.mkdir(exist_ok=True)
         paths = snapshot.write(folder, f"fields_{len(self._snapshots):04d}")
-        moment = self._series[-1]["time_s"] if self._series else 0.0
-        self._snapshots.append((moment, [path.relative_to(self.path).as_posix() for path in paths]))
+        self._snapshots.append((snapshot.time, [path.relative_to(self.path).as_posix() for path in paths]))
         if self.rank == 0:
             self._write_pvd()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,8 @@ from studies.runfolder import RunFolder
 if TYPE_CHECKING:
     from mpi4py import MPI
 
-Folders = Callable[[Case, SpineMesh], RunFolder]
-"""Makes the run folder of a case once its mesh is known to be good."""
+Folders = Callable[[Case, SpineMesh, float], RunFolder]
+"""Makes the run folder of a case once its model stands; the last argument is when the work began, `time.monotonic`."""
 
 
 def run_key(case: Case) -> str:
@@ -50,7 +51,7 @@ def simulate_group(comm: MPI.Comm, cases: Sequence[Case], folders: Folders) -> l
     Args:
         comm: communicator of all ranks.
         cases: the largest volume first.
-        folders: called for each case once the mesh stands.
+        folders: called for each case once the model stands.
 
     Returns:
         The run folders, each with its status.
@@ -61,15 +62,24 @@ def simulate_group(comm: MPI.Comm, cases: Sequence[Case], folders: Folders) -> l
     from fem.errors import SolverError
     from fem.simulation import build_model, simulate, simulate_volumes
 
+    begin = time.monotonic()
     mesh = mesh_of(cases[0])
     parameters = patch_parameters(cases[0])
-    sinks = [folders(case, mesh) for case in cases]
     try:
+        # Folders come after the model: a case that cannot be posed leaves none.
         model = build_model(comm, mesh, parameters)
+    except SolverError as error:
+        sinks = [folders(case, mesh, begin) for case in cases]
+        for sink in sinks:
+            sink.failed(error)
+        return sinks
+    sinks = [folders(case, mesh, begin) for case in cases]
+    try:
         if len(cases) == 1:
             simulate(model, parameters, sinks[0])
         else:
-            simulate_volumes(model, parameters, {case.injection[-1].volume: sink for case, sink in zip(cases, sinks, strict=True)})
+            volumes = {case.injection[-1].volume: sink for case, sink in zip(cases, sinks, strict=True)}
+            simulate_volumes(model, parameters, volumes)
     except SolverError as error:
         for sink in sinks:
             sink.failed(error)
@@ -84,4 +94,3 @@ def simulate_group(comm: MPI.Comm, cases: Sequence[Case], folders: Folders) -> l
     for sink in sinks:
         sink.end("failed", "the simulation ended without a result")
     return sinks
-

@@ -49,11 +49,11 @@ def named_simulator(name: str) -> Simulator:
 
 def folder_maker(
     comm: MPI.Comm | None, paths: dict[str, Path], keys: dict[str, str], watch: Callable[[Path, Any], None] | None = None
-) -> Callable[[Case, SpineMesh], RunFolder]:
+) -> Callable[[Case, SpineMesh, float], RunFolder]:
     """A function that makes the run folder of a case, looked up by its text."""
     rank, ranks = (comm.rank, comm.size) if comm is not None else (0, 1)
 
-    def make(case: Case, mesh: SpineMesh) -> RunFolder:
+    def make(case: Case, mesh: SpineMesh, begin: float) -> RunFolder:
         text = case_toml(case)
         folder = RunFolder(
             paths[text],
@@ -64,6 +64,7 @@ def folder_maker(
             rank=rank,
             fields=case.output.fields,
             mesh_note=mesh_note(case),
+            begin=begin,
         )
         if watch is not None:
             folder.on_row.append(lambda row: watch(paths[text], row))

@@ -1,0 +1,228 @@
+"""The command line. Nothing that a user does ends in a traceback; exit statuses are 0, 2, 3 and 130."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from typer.main import get_command
+
+from studies.console import complain, say
+from studies.errors import InputError, shown
+from studies.worker import BAD_INPUT, DONE, FAILED, INTERRUPTED, stop_on_signals
+
+app = typer.Typer(
+    name="bloodpatch",
+    help="Finite-element model of the epidural blood patch. Research use only: nothing here decides about a patient.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_ClickException: Final[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+CaseFile = Annotated[Path, typer.Argument(metavar="CASE", help="case file (TOML)")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="folder to write to; made where it is missing")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="replace a key, such as injection.0.volume=15mL; may be repeated")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a sweep or of a run")]
+Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, metavar="N", help="workers at a time; default as many as cores and memory allow")]
+
+
+class Kind(StrEnum):
+    """What a schema is of."""
+
+    CASE = "case"
+    STUDY = "study"
+
+
+class Executor(StrEnum):
+    """Where the cases of a sweep run."""
+
+    LOCAL = "local"
+    SLURM = "slurm"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from studies.provenance import version
+
+        say(f"bloodpatch {version()}")
+        raise typer.Exit(DONE)
+
+
+@app.callback()
+def _options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")] = False) -> None:
+    """Options of the command itself."""
+
+
+@app.command()
+def run(
+    case: CaseFile,
+    out: Out,
+    settings: Set = None,
+    ranks: Annotated[int, typer.Option("--ranks", min=1, max=64, metavar="N", help="MPI ranks")] = 1,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="say nothing while it runs")] = False,
+) -> int:
+    """Run one case to one run folder."""
+    from studies.runner import run as run_case
+
+    return run_case(case, _writable(out), settings or [], ranks, quiet)
+
+
+@app.command()
+def sweep(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="study file, or a case file with --vary")],
+    out: Out,
+    vary: Annotated[list[str] | None, typer.Option("--vary", metavar="KEY=VALUE,VALUE", help="vary a key; every combination is run; may be repeated")] = None,
+    settings: Set = None,
+    jobs: Jobs = None,
+    executor: Annotated[Executor, typer.Option("--executor", help="where the cases run")] = Executor.LOCAL,
+    resume: Annotated[bool, typer.Option("--resume", help="compute failed cases again, too; without it they stay as they are")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be computed; write nothing")] = False,
+) -> int:
+    """Run many cases; safe to interrupt and to call again."""
+    from studies.study import read_study
+    from studies.sweep import check, describe, execute, prepare
+
+    if executor is not Executor.LOCAL:
+        raise InputError("--executor", f'"{executor}"', 'not available in this version; see CHANGELOG; allowed is "local"')
+    plan = read_study(study, vary or [], settings or [])
+    check(plan, _writable(out), resume)
+    if dry_run:
+        for line in describe(plan):
+            say(line)
+        return DONE
+    status = execute([prepare(plan, out, resume)], jobs, resume)
+    if status != INTERRUPTED:
+        say(f"{out / 'results.csv'}: {len(plan.cases)} cases")
+    return status
+
+
+@app.command()
+def status(folder: Folder) -> int:
+    """Say where a sweep or a run stands."""
+    from studies.results import case_states, counts, is_run, is_sweep
+    from studies.runfolder import read_status
+
+    if is_run(folder) and not is_sweep(folder):
+        ended = read_status(folder)
+        if ended is None:
+            say(f"{folder}: started, not ended")
+        else:
+            say(f"{folder}: {ended.state}" + (f": {ended.reason}" if ended.reason else ""))
+        return DONE
+    states = case_states(folder)
+    say(f"{folder}: {len(states)} cases: " + ", ".join(f"{number} {state}" for state, number in counts(states).items()))
+    for case in states:
+        if case.state not in ("done", "waiting"):
+            say(f"  {case.entry['name']}: {case.state}" + (f": {case.reason}" if case.reason else ""))
+    return DONE
+
+
+@app.command()
+def collect(folder: Folder) -> int:
+    """Write the table of a sweep from whatever has finished."""
+    from studies.results import collect as collect_table
+
+    frame = collect_table(folder)
+    say(f"{folder / 'results.csv'}: {len(frame)} cases, {int((frame['state'] == 'done').sum())} done")
+    return DONE
+
+
+@app.command()
+def compare(folder: Folder) -> int:
+    """Hold the predictions of one or more sweeps against clinical data: table, figures, page."""
+    from studies.compare import compare as compare_folder
+
+    page = compare_folder(folder)
+    say(f"{page}: open it in a browser")
+    return DONE
+
+
+@app.command()
+def demo(out: Out = Path("results/demo"), jobs: Jobs = None) -> int:
+    """The main job: volume and level, held against clinical data."""
+    from studies.demo import demo as run_demo
+
+    return run_demo(_writable(out), jobs)
+
+
+@app.command()
+def mesh(
+    case: CaseFile,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="mesh file; its suffix decides the format")],
+    settings: Set = None,
+) -> int:
+    """Write the mesh of a case with its regions and surfaces, in millimetres."""
+    from studies.export import write_case_mesh
+
+    return write_case_mesh(case, _writable(out), settings or [])
+
+
+@app.command()
+def schema(kind: Annotated[Kind, typer.Argument(metavar="[case|study]", help="what the schema is of")] = Kind.CASE) -> int:
+    """Print the JSON schema of case or study files."""
+    from studies.schema import json_schema
+
+    say(json.dumps(json_schema(kind), indent=2, ensure_ascii=False))
+    return DONE
+
+
+def _writable(out: Path) -> Path:
+    """Refuse a path that nothing can be written to before any work is done."""
+    if "\0" in str(out) or not str(out).strip():
+        raise InputError("--out", shown(str(out)), "allowed is a path that can be written")
+    try:
+        nearest = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    except OSError as error:
+        raise InputError("--out", shown(str(out)), f"allowed is a path that can be written ({error.strerror})") from error
+    if not os.access(nearest, os.W_OK) or (nearest != out.absolute() and not nearest.is_dir()):
+        raise InputError("--out", shown(str(out)), f'allowed is a path that can be written; "{nearest}" cannot')
+    return out
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give its exit status."""
+    stop_on_signals()
+    try:
+        outcome = get_command(app).main(list(sys.argv[1:] if arguments is None else arguments), "bloodpatch", standalone_mode=False)
+        return outcome if isinstance(outcome, int) else DONE
+    except InputError as error:
+        complain(str(error))
+        return BAD_INPUT
+    except _ClickException as error:
+        message = " ".join(str(error.format_message()).split())
+        if error.__class__.__name__ == "NoArgsIsHelpError":
+            print(error.format_message())
+            return BAD_INPUT
+        complain(f"{message.rstrip('.')}; see bloodpatch --help")
+        return BAD_INPUT
+    except (KeyboardInterrupt, typer.Abort):
+        complain("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    """Keep the traceback of a fault in a file; a full disk or a lost folder is told as what it is."""
+    if isinstance(error, OSError) and error.strerror:
+        complain(f"{error.filename or 'file'}: {error.strerror}")
+        return FAILED
+    with tempfile.NamedTemporaryFile("w", prefix="bloodpatch-", suffix=".log", delete=False, encoding="utf-8") as log:
+        traceback.print_exc(file=log)
+    complain(f"a fault in the program, {type(error).__name__}: {' '.join(str(error).split())[:200]}; details are in {log.name}")
+    return FAILED

@@ -1,0 +1,100 @@
+"""Clinical data: rows to calibrate on and rows to be held against, kept in different folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+FOLDER = Path(__file__).parent
+
+NULL_FRACTION = 0.44
+"""Null model of the displaced CSF: this share of whatever is injected; Higuchi 2005, 10 mL."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One measured figure.
+
+    Attributes:
+        use: folder it comes from; parameters may be chosen by `calibration` only.
+        sd: standard deviation between patients, or of a fit's residuals where the note says so.
+    """
+
+    id: str
+    use: Literal["calibration", "validation"]
+    study: str
+    doi: str
+    n: int
+    population: str
+    injectate: str
+    volume_mL: float
+    quantity: str
+    unit: str
+    value: float
+    sd: float
+    tag: str
+    note: str
+
+    @property
+    def low(self) -> float:
+        """Lower end of one standard deviation; a displaced volume or a rise is not negative."""
+        return max(self.value - self.sd, 0.0)
+
+    @property
+    def high(self) -> float:
+        """Upper end of one standard deviation."""
+        return self.value + self.sd
+
+    def holds(self, predicted: float) -> bool:
+        """Whether a prediction lies within one standard deviation."""
+        return self.low <= predicted <= self.high
+
+
+def measurements(use: Literal["calibration", "validation"], quantity: str) -> list[Measurement]:
+    """Measured figures of a quantity from one of the two folders, smallest volume first."""
+    found: list[Measurement] = []
+    for path in sorted((FOLDER / use).glob("*.csv")):
+        frame = pd.read_csv(path, keep_default_na=False)
+        if "quantity" not in frame.columns:
+            continue
+        for row in frame[frame["quantity"] == quantity].to_dict("records"):
+            found.append(
+                Measurement(
+                    id=str(row["id"]),
+                    use=use,
+                    study=str(row["study"]),
+                    doi=str(row["doi"]),
+                    n=int(row["n"]),
+                    population=str(row["population"]),
+                    injectate=str(row["injectate"]),
+                    volume_mL=float(row["volume_mL"]),
+                    quantity=quantity,
+                    unit=str(row["unit"]),
+                    value=float(row["value"]),
+                    sd=float(row["sd"]),
+                    tag=str(row["tag"]),
+                    note=str(row["note"]),
+                )
+            )
+    return sorted(found, key=lambda row: row.volume_mL)
+
+
+def pratt(volume_mL: float, form: Literal["quadratic", "power"] = "quadratic") -> float:
+    """Static epidural pressure [mmHg] of Pratt's fit (2014) at a volume [mL]; it holds from 6 to 38 mL."""
+    curves = pd.read_csv(FOLDER / "validation" / "curves.csv").set_index("id")
+    a, b = (float(curves.loc[f"pratt-{form}", name]) for name in ("a", "b"))
+    return a * volume_mL**2 + b * volume_mL if form == "quadratic" else float(a * volume_mL**b)
+
+
+def null_displaced(volume_mL: float) -> float:
+    """Displaced CSF [mL] of the null model: a constant share of the volume."""
+    return NULL_FRACTION * volume_mL
+
+
+def null_pressure(volume_mL: float) -> float:
+    """Static rise [mmHg] of the null model: grows with the square of the volume through the calibration point."""
+    (point,) = measurements("calibration", "epidural_pressure_static_rise_mmHg")
+    return point.value * (volume_mL / point.volume_mL) ** 2

@@ -1,0 +1,173 @@
+"""Predictions beside clinical measurements: one table, figures, one page."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from fem.parameters import parameter_table
+from studies.clinical import Measurement, measurements, null_displaced, null_pressure
+from studies.errors import InputError
+from studies.protocols import (
+    DISPLACED,
+    Outcome,
+    Reading,
+    interpolate,
+    is_higuchi,
+    is_pratt,
+    is_volume_and_level,
+    outcomes,
+    read_higuchi,
+    read_pratt,
+    sweeps_in,
+)
+from studies.provenance import mesh_note
+
+STATIC_RISE: Final = "epidural_pressure_static_rise_mmHg"
+TABLE: Final = "comparison.csv"
+PAGE: Final = "comparison.html"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One prediction beside one measurement and the null model."""
+
+    quantity: str
+    measurement: str
+    study: str
+    use: str
+    volume_mL: float
+    predicted: float
+    predicted_low: float
+    predicted_high: float
+    measured: float
+    measured_sd: float
+    unit: str
+    n: int
+    verdict: str
+    null_model: float
+    beats_null: str
+    tag: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that the page shows.
+
+    Attributes:
+        lines: the table.
+        displaced: Higuchi's protocol, by volume.
+        static: Pratt's protocol, step by step.
+        study: cases of the study of volume and level.
+        meshes: sizes of mesh that were used, with their stated errors.
+        missing: what the folder lacks, and how it is made.
+        troubles: cases that did not finish.
+        fitted: parameters that were calibrated.
+    """
+
+    lines: tuple[Line, ...]
+    displaced: tuple[Reading, ...]
+    static: tuple[Reading, ...]
+    study: tuple[Outcome, ...]
+    meshes: tuple[str, ...]
+    missing: tuple[str, ...]
+    troubles: tuple[str, ...]
+    fitted: tuple[str, ...]
+
+    def frame(self) -> pd.DataFrame:
+        """The table."""
+        return pd.DataFrame([asdict(line) for line in self.lines], columns=list(Line.__dataclass_fields__))
+
+
+def gather(folder: Path) -> Comparison:
+    """Predictions and measurements of a folder of sweeps.
+
+    Raises:
+        InputError: the folder holds no sweep, or none of the cases that can be compared.
+    """
+    allowed = "allowed is a folder of a sweep, or one that holds several"
+    if not sweeps_in(folder):
+        raise InputError(str(folder), "no sweep" if folder.is_dir() else "no such folder", allowed)
+    found = list(outcomes(folder))
+    displaced = sorted((read_higuchi(item) for item in found if is_higuchi(item.case)), key=lambda item: item.volume_mL)
+    displaced = [reading for reading in displaced if not math.isnan(reading.value)]
+    protocols = [item for item in found if is_pratt(item.case)]
+    static = max((read_pratt(item) for item in protocols), key=len, default=[])
+    study = [item for item in found if is_volume_and_level(item.case)]
+    missing = [_how("displaced CSF (Higuchi 2005)", "higuchi", folder)] if not displaced else []
+    missing += [_how("static epidural pressure (Pratt 2014)", "pratt", folder)] if not static else []
+    missing += [_how("study of volume and level", "demo", folder)] if not study else []
+    if len(missing) == 3:
+        raise InputError(str(folder), "no case that has a clinical counterpart", "; ".join(missing))
+    lines = [*_lines(DISPLACED, displaced, "displaced"), *_lines(STATIC_RISE, static, "static")]
+    return Comparison(
+        lines=tuple(lines),
+        displaced=tuple(displaced),
+        static=tuple(static),
+        study=tuple(sorted(study, key=lambda item: (item.level, item.volume_mL))),
+        meshes=tuple(sorted({mesh_note(item.case) for item in found})),
+        missing=tuple(missing),
+        troubles=tuple(f"{item.path.name}: {item.state}{': ' + item.reason if item.reason else ''}" for item in found if item.state != "done"),
+        fitted=tuple(row.key for row in parameter_table().values() if row.tag == "calibrated"),
+    )
+
+
+def _how(what: str, name: str, folder: Path) -> str:
+    return f"{what} is not in this folder: bloodpatch sweep studies/cases/{name}.toml --out {folder / name}"
+
+
+def _lines(quantity: str, readings: list[Reading], kind: str) -> list[Line]:
+    rows = [*measurements("calibration", quantity), *measurements("validation", quantity)]
+    null = null_displaced if kind == "displaced" else null_pressure
+    return [_line(row, interpolate(readings, row.volume_mL), null(row.volume_mL)) for row in sorted(rows, key=lambda row: row.volume_mL)]
+
+
+def _line(row: Measurement, reading: Reading | None, null: float) -> Line:
+    predicted = reading.value if reading else math.nan
+    if reading is None:
+        verdict, beats = "not computed", ""
+    else:
+        verdict = "inside" if row.holds(predicted) else "outside"
+        model_error, null_error = abs(predicted - row.value), abs(null - row.value)
+        beats = "not asked" if row.use == "calibration" else "yes" if model_error < null_error else "no"
+    return Line(
+        quantity=row.quantity,
+        measurement=row.id,
+        study=row.study,
+        use=row.use,
+        volume_mL=row.volume_mL,
+        predicted=predicted,
+        predicted_low=reading.low if reading else math.nan,
+        predicted_high=reading.high if reading else math.nan,
+        measured=row.value,
+        measured_sd=row.sd,
+        unit=row.unit,
+        n=row.n,
+        verdict=verdict,
+        null_model=null,
+        beats_null=beats,
+        tag=row.tag,
+        note=row.note,
+    )
+
+
+def compare(folder: Path) -> Path:
+    """Write table, figures and page of a folder of sweeps, and give the page.
+
+    Raises:
+        InputError: the folder holds nothing to compare.
+    """
+    from studies.figures import draw
+    from studies.page import render
+
+    comparison = gather(folder)
+    comparison.frame().to_csv(folder / TABLE, index=False, lineterminator="\n")
+    figures = draw(comparison, folder / "figures")
+    page = folder / PAGE
+    render(comparison, figures, page)
+    return page

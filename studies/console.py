@@ -1,0 +1,89 @@
+"""What a user sees while something runs: bars on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+PLAIN_INTERVAL: Final = 15.0
+"""Seconds between plain lines."""
+
+
+def say(text: str) -> None:
+    """A line for the user."""
+    print(text, flush=True)
+
+
+def complain(text: str) -> None:
+    """A line about what went wrong."""
+    print(f"bloodpatch: {text}", file=sys.stderr, flush=True)
+
+
+class Progressing:
+    """A bar on a terminal, or a line now and then.
+
+    Args:
+        label: what runs.
+        total: value of `update` at which it is complete.
+        quiet: show nothing.
+    """
+
+    def __init__(self, label: str, total: float, quiet: bool = False) -> None:
+        self._label, self._total = label, max(total, 1e-9)
+        self._quiet = quiet
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._last = float("-inf")
+        self._text = ""
+
+    def __enter__(self) -> Self:
+        console = Console()
+        if not self._quiet and console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
+            self._bar = Progress(*columns, console=console)
+            self._bar.start()
+            self._task = self._bar.add_task(self._label, total=self._total, note="")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done: float, note: str, force: bool = False) -> None:
+        """Show how far it is."""
+        if self._quiet:
+            return
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, note=note)
+            return
+        now = time.monotonic()
+        if note != self._text and (force or now - self._last >= PLAIN_INTERVAL):
+            self._last, self._text = now, note
+            say(f"{self._label}: {note}")
+
+
+HEADLINE: Final = (
+    ("csf_pressure_rise_mmHg", "peak rise of the CSF pressure"),
+    ("csf_pressure_peak_mmHg", "peak CSF pressure"),
+    ("epidural_pressure_static_rise_mmHg", "static rise of the epidural pressure at the needle"),
+    ("csf_displaced_peak_mL", "CSF displaced at most"),
+    ("sac_area_min_ratio", "smallest sac area over its baseline"),
+    ("canal_occupancy_max", "largest canal occupancy"),
+)
+
+
+def headline(summary: Mapping[str, Any]) -> list[str]:
+    """The few figures that a run is told by."""
+    lines = []
+    for name, words in HEADLINE:
+        value = summary.get(name)
+        if isinstance(value, int | float):
+            unit = name.rpartition("_")[2] if name.endswith(("mmHg", "mL")) else ""
+            lines.append(f"  {words:<52}{value:8.2f} {unit}".rstrip())
+    return lines

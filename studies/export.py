@@ -1,0 +1,35 @@
+"""The mesh of a case as a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from geometry import write_mesh
+from studies.console import say
+from studies.errors import InputError
+from studies.reading import read_case
+from studies.resolve import resolve
+from studies.solver import mesh_of
+from studies.worker import DONE, is_invalid
+
+
+def write_case_mesh(case_file: Path, out: Path, settings: Sequence[str]) -> int:
+    """Write the mesh of a case file.
+
+    Raises:
+        InputError: the case, its anatomy or the format cannot be used.
+    """
+    case = resolve(read_case(case_file, settings))
+    if not out.suffix:
+        raise InputError("--out", f'"{out}"', "allowed is a file name with a suffix that meshio knows, such as spine.vtu or spine.msh")
+    try:
+        mesh = mesh_of(case)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_mesh(mesh, out)
+    except Exception as error:
+        if not is_invalid(error):
+            raise
+        raise InputError("mesh", "", str(error)) from error
+    say(f"{out}: {len(mesh.cells)} tetrahedra, {len(mesh.points)} points, in millimetres")
+    return DONE

@@ -1,0 +1,179 @@
+"""Figures of the comparison. Measurements are markers, the model is lines; units stand on the axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from studies.clinical import measurements, null_displaced, null_pressure, pratt
+from studies.compare import STATIC_RISE, Comparison
+from studies.protocols import DISPLACED, ML, Outcome
+from studies.resolve import end_of_injection
+
+STYLE: Final = Path(__file__).parent / "bloodpatch.mplstyle"
+LINES: Final = ("-", "--", "-.", ":")
+MARKERS: Final = ("o", "s", "^", "D")
+GREY: Final = "#444444"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure that was written."""
+
+    name: str
+    caption: str
+    svg: Path
+    png: Path
+
+
+def draw(comparison: Comparison, folder: Path) -> list[Drawn]:
+    """Write every figure that the comparison has data for, as SVG and PNG."""
+    mpl.use("Agg", force=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    note = "mesh: " + "; ".join(comparison.meshes)
+    jobs: list[tuple[str, str, Callable[[Comparison], Figure]]] = []
+    if comparison.displaced:
+        jobs.append(("displaced_csf", _DISPLACED, _displaced))
+    if comparison.static:
+        jobs.append(("static_pressure", _STATIC, _static))
+    if comparison.study:
+        jobs.append(("volume_and_level", _STUDY, _study))
+        jobs.append(("time_course", _TIME, _time_course))
+    drawn = []
+    with mpl.rc_context(fname=str(STYLE)):
+        for name, caption, make in jobs:
+            figure = make(comparison)
+            figure.supxlabel(f"{note}. Research use only.", fontsize=7, color=GREY, x=0.01, ha="left")
+            svg, png = folder / f"{name}.svg", folder / f"{name}.png"
+            figure.savefig(svg, metadata={"Date": None})
+            figure.savefig(png)
+            drawn.append(Drawn(name, caption, svg, png))
+    return drawn
+
+
+_DISPLACED = (
+    "CSF displaced from the lumbosacral sac by saline in healthy adults. Markers: Higuchi 2005, mean and one standard deviation (filled: "
+    "calibration is allowed there; hollow: validation). Line: model, 5 min after the end of the injection; band: from 1 to 15 min. "
+    "Dotted: null model, 44 % of the volume."
+)
+_STATIC = (
+    "Static rise of the epidural pressure, blood in steps of 5 mL with pauses. Markers: points of Pratt's fit (2014) with the standard "
+    "deviation of its residuals (filled: calibration is allowed there), and the mean final pressure of his 18 patches with its standard "
+    "deviation (square). Line: model at the needle, 20 s after each step. Dotted: null model, square of the volume."
+)
+_STUDY = "Volume and interspace, blood in a patient with headache after dural puncture. Lines: model. Hollow markers: Pratt's lumbar fit (2014), for scale."
+_TIME = "Cranial CSF pressure over time for each volume, by interspace. Lines: model."
+
+
+def _displaced(comparison: Comparison) -> Figure:
+    figure = Figure(figsize=(5.2, 3.6))
+    axes = figure.add_subplot()
+    volume = [reading.volume_mL for reading in comparison.displaced]
+    axes.fill_between(volume, [r.low for r in comparison.displaced], [r.high for r in comparison.displaced], color="C0", alpha=0.2, lw=0)
+    axes.plot(volume, [r.value for r in comparison.displaced], "C0-", label="model, 5 min (band 1 to 15 min)")
+    span = np.linspace(0, 1.08 * max(*volume, 15.0), 50)
+    axes.plot(span, [null_displaced(v) for v in span], ":", color=GREY, label="null model")
+    _points(axes, DISPLACED, "Higuchi 2005, mean and SD")
+    axes.set(xlabel="volume injected [mL]", ylabel="lumbosacral CSF displaced [mL]", xlim=(0, None), ylim=(0, None))
+    axes.legend(loc="upper left")
+    return figure
+
+
+def _static(comparison: Comparison) -> Figure:
+    figure = Figure(figsize=(5.2, 3.6))
+    axes = figure.add_subplot()
+    volume = [reading.volume_mL for reading in comparison.static]
+    axes.plot(volume, [r.value for r in comparison.static], "C0-", label="model, 20 s after each step")
+    span = np.linspace(0, 1.05 * max(volume), 100)
+    axes.plot(span, [null_pressure(v) for v in span], ":", color=GREY, label="null model")
+    _points(axes, STATIC_RISE, "Pratt 2014, fit and SD of residuals", special="pratt-final")
+    axes.set(xlabel="volume injected [mL]", ylabel="static epidural pressure rise [mmHg]", xlim=(0, None), ylim=(0, None))
+    axes.legend(loc="upper left")
+    return figure
+
+
+def _points(axes: Axes, quantity: str, label: str, special: str = "") -> None:
+    """Measurements as markers with error bars: filled where calibration is allowed, hollow for validation."""
+    told = False
+    for use in ("calibration", "validation"):
+        for row in measurements(use, quantity):  # type: ignore[arg-type]
+            square = row.id == special
+            axes.errorbar(
+                row.volume_mL,
+                row.value,
+                yerr=[[row.value - row.low], [row.sd]],
+                fmt="s" if square else "o",
+                color="C1" if not square else "C2",
+                mfc=None if use == "calibration" else "white",
+                capsize=3,
+                lw=1.0,
+                label="Pratt 2014, mean final pressure and SD" if square else None if told else label,
+                zorder=3,
+            )
+            told = told or not square
+
+
+def _by_level(study: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    levels: dict[str, list[Outcome]] = {}
+    for item in sorted(study, key=lambda item: item.volume_mL):
+        levels.setdefault(item.level, []).append(item)
+    return levels
+
+
+_PANELS: Final = (
+    ("csf_pressure_rise_mmHg", "peak rise of the CSF pressure [mmHg]"),
+    (STATIC_RISE, "static epidural pressure rise [mmHg]"),
+    ("csf_displaced_peak_mL", "CSF displaced, peak [mL]"),
+    ("sac_area_min_ratio", "smallest sac area over baseline [1]"),
+)
+
+
+def _study(comparison: Comparison) -> Figure:
+    figure = Figure(figsize=(7.2, 6.2))
+    grid = figure.subplots(2, 2)
+    for axes, (name, label) in zip(grid.flat, _PANELS, strict=True):
+        for index, (level, items) in enumerate(_by_level(comparison.study).items()):
+            axes.plot(
+                [item.volume_mL for item in items],
+                [item.number(name) for item in items],
+                LINES[index % 4],
+                marker=".",
+                label=f"model, {level}",
+            )
+        if name == STATIC_RISE:
+            volumes = sorted({item.volume_mL for item in comparison.study if 6 <= item.volume_mL <= 38})
+            axes.plot(volumes, [pratt(v) for v in volumes], "o", color=GREY, mfc="white", label="Pratt 2014, fit (lumbar)")
+        axes.set(xlabel="volume injected [mL]", ylabel=label, xlim=(0, None))
+        if name.endswith("ratio"):
+            axes.set_ylim(top=1.0)
+        else:
+            axes.set_ylim(bottom=0)
+        axes.legend(loc="best")
+    return figure
+
+
+def _time_course(comparison: Comparison) -> Figure:
+    levels = _by_level(comparison.study)
+    figure = Figure(figsize=(max(3.6 * len(levels), 5.0), 3.4))
+    row = np.atleast_1d(figure.subplots(1, len(levels), sharey=True))
+    for axes, (level, items) in zip(row, levels.items(), strict=True):
+        for index, item in enumerate(items):
+            axes.plot(
+                item.series["time_s"] / 60,
+                item.series["csf_pressure_mmHg"],
+                LINES[index % 4],
+                color=f"C{index}",
+                label=f"{item.case.injection[0].volume / ML:g} mL" + ("" if item.state == "done" else f" ({item.state})"),
+            )
+            axes.axvline(end_of_injection(item.case.injection[0]) / 60, color=f"C{index}", lw=0.5)
+        axes.set(title=level, xlabel="time [min]", xlim=(0, None))
+    row[0].set_ylabel("CSF pressure, cranial [mmHg]")
+    row[-1].legend(loc="upper right", title="volume; thin: end of injection", title_fontsize=7)
+    return figure

@@ -1,0 +1,193 @@
+"""One case to one run folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from studies.case import Case
+from studies.console import Progressing, complain, headline, say
+from studies.errors import InputError
+from studies.provenance import mesh_note
+from studies.reading import case_toml, read_case
+from studies.resolve import end_of_injection, resolve
+from studies.results import read_summary
+from studies.runfolder import Status, check_folder, locked, read_status, write_status, write_text
+from studies.solver import mesh_of, run_key
+from studies.worker import BAD_INPUT, DONE, FAILED, INTERRUPTED, SIMULATOR, folder_maker, is_invalid, named_simulator
+
+_MPI_VARIABLES: Final = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS")
+
+
+def ranks_here() -> int:
+    """Number of MPI ranks this process was started with; 1 outside of `mpirun`. Does not start MPI."""
+    return max(int(os.environ.get(name, "1") or "1") for name in _MPI_VARIABLES)
+
+
+def run(case_file: Path, out: Path, settings: Sequence[str] = (), ranks: int = 1, quiet: bool = False, simulator: str = SIMULATOR) -> int:
+    """Run a case file.
+
+    Args:
+        case_file: the case.
+        out: run folder.
+        settings: `KEY=VALUE` of `--set`.
+        ranks: MPI ranks; more than one starts `mpirun`.
+        quiet: say nothing while it runs.
+        simulator: what simulates, for tests.
+
+    Returns:
+        Exit status.
+
+    Raises:
+        InputError: the case or the folder cannot be used.
+    """
+    case = resolve(read_case(case_file, settings))
+    text, key = case_toml(case), run_key(case)
+    if check_folder(out, key, text):
+        if not quiet:
+            say(f"{out}: this case is finished already")
+        return DONE
+    if simulator == SIMULATOR:
+        _check_mesh(case)
+    if ranks > 1 and ranks_here() == 1:
+        return _launch(text, key, out, ranks, quiet)
+    return run_resolved(case, out, quiet, simulator)
+
+
+def _check_mesh(case: Case) -> None:
+    """Refuse a case whose mesh cannot be had before anything is written."""
+    try:
+        mesh_of(case)
+    except (ValueError, OSError) as error:
+        if not (is_invalid(error) or isinstance(error, OSError)):
+            raise
+        name = "anatomy.mesh" if case.anatomy.mesh else "anatomy"
+        raise InputError(name, "", str(error)) from error
+
+
+def run_resolved(case: Case, out: Path, quiet: bool = False, simulator: str = SIMULATOR) -> int:
+    """Run a resolved case with the ranks of this process."""
+    from mpi4py import MPI
+
+    comm = MPI.COMM_WORLD
+    text, key = case_toml(case), run_key(case)
+    first = comm.rank == 0
+    end = end_of_injection(case.injection[-1]) + case.time.follow_up
+    label = f"{case.injection[-1].volume * 1e6:g} mL at {case.injection[-1].level}"
+    with Progressing(label, end, quiet=quiet or not first) as progress:
+        progress.update(0.0, f"building the model, mesh {mesh_note(case)}", force=True)
+
+        def watch(path: Path, row: Mapping[str, Any]) -> None:
+            pressure = row.get("csf_pressure_mmHg")
+            note = f"t {row['time_s']:.0f} of {end:.0f} s" + (f", CSF {pressure:.2f} mmHg" if isinstance(pressure, float) else "")
+            progress.update(float(row["time_s"]), note)
+
+        try:
+            if first:
+                with locked(out):
+                    (folder,) = named_simulator(simulator)(comm, [case], folder_maker(comm, {text: out}, {text: key}, watch))
+            else:
+                (folder,) = named_simulator(simulator)(comm, [case], folder_maker(comm, {text: out}, {text: key}))
+        except KeyboardInterrupt:
+            if first:
+                end_without_status(out, text, key, "stopped by the user")
+                complain(f"interrupted; what was reached is in {out}")
+            return INTERRUPTED
+        except Exception as error:
+            if not is_invalid(error):
+                raise
+            if first:
+                complain(" ".join(str(error).split()))
+            return BAD_INPUT
+    status = folder.status
+    assert status is not None
+    if first:
+        tell(out, status, quiet)
+    return DONE if status.state == "done" else FAILED
+
+
+def tell(out: Path, status: Status, quiet: bool = False) -> None:
+    """Say how a run ended."""
+    if status.state != "done":
+        complain(f"{status.state}: {status.reason}; what was reached is in {out}")
+    elif not quiet:
+        summary = read_summary(out)
+        say(f"{out}: done in {status.wall_time_s:.0f} s; mesh {summary.get('mesh', '')}")
+        for line in headline(summary):
+            say(line)
+
+
+def end_without_status(out: Path, text: str, key: str, reason: str, state: Any = "interrupted") -> None:
+    """Give a folder that a run was cut off in its state; nothing where no folder was made."""
+    if read_status(out) is None and (out / "case.toml").is_file():
+        write_status(out, Status(state, reason, key))
+
+
+def _launch(text: str, key: str, out: Path, ranks: int, quiet: bool) -> int:
+    """Run under `mpirun` and look after the status: a rank that is killed cannot."""
+    mpirun = shutil.which("mpirun") or shutil.which("mpiexec")
+    if mpirun is None:
+        raise InputError("--ranks", str(ranks), "mpirun was not found; allowed is 1")
+    with locked(out):
+        resolved = out / ".case-resolved.toml"
+        write_text(resolved, text)
+    command = [mpirun, "-n", str(ranks), sys.executable, "-m", "studies.runner", str(resolved), str(out), *(["--quiet"] if quiet else [])]
+    environment = {**os.environ, "PYTHONPATH": search_path()}
+    process = subprocess.Popen(command, env=environment, start_new_session=True, stdin=subprocess.DEVNULL)
+    try:
+        returned = process.wait()
+    except KeyboardInterrupt:
+        stop_process(process)
+        end_without_status(out, text, key, "stopped by the user")
+        complain(f"interrupted; what was reached is in {out}")
+        return INTERRUPTED
+    finally:
+        resolved.unlink(missing_ok=True)
+    status = read_status(out)
+    if status is None:
+        end_without_status(out, text, key, f"mpirun ended with status {returned}", "failed")
+        if returned != BAD_INPUT:
+            complain(f"failed: mpirun ended with status {returned}; what was reached is in {out}")
+        return returned if returned in (BAD_INPUT, INTERRUPTED) else FAILED
+    return DONE if status.state == "done" else INTERRUPTED if status.state == "interrupted" else FAILED
+
+
+def search_path() -> str:
+    """PYTHONPATH with which a child finds these packages."""
+    here = str(Path(__file__).parents[1])
+    parts = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    return os.pathsep.join(parts if here in parts else [here, *parts])
+
+
+def stop_process(process: subprocess.Popen[Any], patience: float = 20.0) -> None:
+    """Ask a child's process group to stop, then make it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + patience
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+def _main(arguments: Sequence[str]) -> int:
+    """Entry of every rank of `mpirun`."""
+    from studies.worker import stop_on_signals
+
+    stop_on_signals()
+    case = resolve(read_case(Path(arguments[0])))
+    return run_resolved(case, Path(arguments[1]), quiet="--quiet" in arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1:]))

@@ -1,0 +1,120 @@
+"""A stand-in for the solver: closed-form curves, and cases that misbehave on purpose.
+
+A worker process finds it by name, so what a case does is decided by its rate: 13 mL/min cannot be posed, 14 mL/min fails after two
+steps, 15 mL/min kills its process, 16 mL/min takes for ever.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fem.errors import SolverError
+from geometry import AnatomyError
+from studies.case import Case
+from studies.resolve import end_of_injection
+from studies.runfolder import RunFolder
+from studies.solver import Folders
+
+NAME = "tests.studies.fake:simulate_group"
+ML = 1e-6
+
+
+class FakeMesh:
+    """The little of a mesh that the provenance asks for."""
+
+    points = np.zeros((4, 3))
+    cells = np.arange(4)[None, :]
+    region = subregion = np.ones(1, dtype=np.int8)
+    facets = np.zeros((0, 3), dtype=np.int64)
+    facet_tag = np.zeros(0, dtype=np.int32)
+
+
+class FakeSnapshot:
+    """Writes an empty file per region."""
+
+    def __init__(self, moment: float) -> None:
+        self.time = moment
+
+    def write(self, folder: Any, stem: str) -> list[Any]:
+        """One file per region."""
+        paths = [folder / f"{stem}_{region}.vtu" for region in ("epidural", "subarachnoid", "cord")]
+        for path in paths:
+            path.write_text("<VTKFile/>")
+        return paths
+
+
+def injected(case: Case, moment: float) -> float:
+    """Volume injected by a time [mL]."""
+    return sum(min(max((moment - (step.start or 0.0)) * step.rate, 0.0), step.volume) / ML for step in case.injection)
+
+
+def row(case: Case, moment: float, step: float) -> dict[str, float]:
+    """A row of the series with every name that a summary needs."""
+    volume = injected(case, moment)
+    decay = math.exp(-max(moment - end_of_injection(case.injection[-1]), 0.0) / 600.0)
+    base = (case.csf.baseline_pressure or 0.0) / 133.322
+    csf, needle = 0.3 * volume * decay, 0.03 * volume**2 * decay
+    values = {
+        "csf_pressure": csf,
+        "csf_pressure_lumbar": csf,
+        "epidural_pressure": needle,
+        "epidural_pressure_needle": needle,
+        "root_pressure_max": needle,
+    }
+    out = {"time_s": moment, "step_s": step, "newton_iterations": 4.0, "injected_mL": volume}
+    for name, rise in values.items():
+        out[f"{name}_mmHg"] = base + rise
+        out[f"{name}_rise_mmHg"] = rise
+    zeros = "epidural_swelling venous_displaced foraminal_outflow end_outflow resorbed leaked_csf injectate_intrathecal clot_volume lysed"
+    out |= {f"{name}_mL": 0.0 for name in zeros.split()}
+    out |= {"csf_displaced_mL": 0.5 * volume * decay, "csf_displaced_lumbosacral_mL": 0.45 * volume * decay}
+    out |= {"csf_to_cranial_mL": 0.0, "csf_to_caudal_mL": 0.0, "cord_uptake_mL": 0.0, "volume_balance_error": 0.0}
+    out |= {"sac_area_min_mm2": 200.0 - volume, "sac_area_min_ratio": 1 - 0.01 * volume * decay}
+    out |= {"cord_displacement_max_mm": 0.0, "cord_area_min_ratio": 1.0, "cord_ap_min_ratio": 1.0}
+    out |= {"canal_occupancy_max": 0.02 * volume, "canal_injected_max": 0.01 * volume}
+    out |= {"spread_cranial_segments": 1.0, "spread_caudal_segments": 1.0, "spread_ventral_fraction": 0.2}
+    return out
+
+
+def simulate_group(comm: Any, cases: Sequence[Case], folders: Folders) -> list[RunFolder]:
+    """As `studies.solver.simulate_group`."""
+    rate = round(cases[0].injection[-1].rate / ML * 60)
+    if rate == 13:
+        raise AnatomyError("L3: sac 25.0 mm wide does not fit the canal, 23.0 mm wide")
+    sinks = [folders(case, FakeMesh(), time.monotonic()) for case in cases]  # type: ignore[arg-type]
+    try:
+        for case, sink in zip(cases, sinks, strict=True):
+            _simulate(case, sink, rate)
+    except KeyboardInterrupt:
+        for sink in sinks:
+            sink.end("interrupted", "stopped by the user")
+        raise
+    return sinks
+
+
+def _simulate(case: Case, sink: RunFolder, rate: int) -> None:
+    end = end_of_injection(case.injection[-1])
+    stops = {end_of_injection(step) + delay for step in case.injection for delay in (0.0, 20.0)} | {60.0, 300.0}
+    last = end + case.time.follow_up
+    moments = sorted(stop for stop in {*stops, *np.linspace(end, last, 6)} if 0 < stop <= last)
+    before = 0.0
+    sink.row(row(case, 0.0, 0.0))
+    for number, moment in enumerate(moments):
+        if rate == 14 and number == 2:
+            sink.failed(SolverError("Newton's method did not converge", moment, 0.001))
+            return
+        if rate == 15 and number == 2:
+            os._exit(11)
+        while rate == 16 and number == 2:
+            time.sleep(0.05)
+        sink.row(row(case, moment, moment - before))
+        before = moment
+    sink.profile([{"time_s": before, "z_mm": 1.0, "sac_area_mm2": 200.0}])
+    sink.fields(FakeSnapshot(before))
+    sink.finished({"degrees_of_freedom": 1000.0, "newton_iterations": 20.0, "wall_time_s": 1.0, "mesh_quality_min": 0.3})
