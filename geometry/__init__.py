@@ -1,0 +1,37 @@
+"""Where things are: anatomy table, cross-sections, mesh of the spinal canal, landmarks. No physics."""
+
+from .anatomy import Anatomy
+from .build import REFINE_RADIUS, build_mesh
+from .cache import cached_mesh, mesh_key
+from .errors import AnatomyError, MeshError
+from .landmarks import APPROACHES, TIP_SIDES, Landmark
+from .mesh import Continuation, SpineMesh
+from .quality import LEAST_QUALITY, QualityReport
+from .regions import REGION_OF_SUBREGION, Region, Subregion, foramen_name
+from .size import NAMED_LENGTHS, SOURCE_RADIUS, MeshSize
+from .tables import Provenance
+
+__all__ = [
+    "APPROACHES",
+    "LEAST_QUALITY",
+    "NAMED_LENGTHS",
+    "REFINE_RADIUS",
+    "REGION_OF_SUBREGION",
+    "SOURCE_RADIUS",
+    "TIP_SIDES",
+    "Anatomy",
+    "AnatomyError",
+    "Continuation",
+    "Landmark",
+    "MeshError",
+    "MeshSize",
+    "Provenance",
+    "QualityReport",
+    "Region",
+    "SpineMesh",
+    "Subregion",
+    "build_mesh",
+    "cached_mesh",
+    "foramen_name",
+    "mesh_key",
+]

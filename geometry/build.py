@@ -1,0 +1,177 @@
+"""From anatomy to mesh: template, sweep, stubs, names, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from .anatomy import Anatomy
+from .errors import MeshError
+from .foramina import Stub, build_stubs
+from .mesh import Continuation, SpineMesh
+from .quality import cell_volumes, check_cells
+from .regions import Region, Subregion
+from .sections import Sections
+from .size import SOURCE_RADIUS, MeshSize
+from .stations import foramen_bands, stations
+from .surfaces import tag_surfaces
+from .sweep import Block, sweep
+from .template import Sectors, build_template
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+REFINE_RADIUS = 0.012
+"""Distance (m) from an injection over which axial cells grow from fine to coarse."""
+VOLUME_TOLERANCE = 0.02
+"""Largest relative difference between a region's volume and the integral of its analytic area."""
+_BORDER_TOLERANCE = 1e-9
+_AREA_STEP = 0.25e-3
+
+
+def build_mesh(
+    anatomy: Anatomy,
+    span: tuple[str, str],
+    size: MeshSize,
+    focus: Sequence[float] = (),
+    refine_radius: float = REFINE_RADIUS,
+) -> SpineMesh:
+    """Mesh of a span of levels. Pure and deterministic.
+
+    Args:
+        anatomy: figures by level.
+        span: first (cranial) and last level.
+        size: counts and lengths.
+        focus: heights (m) of the injections, where axial cells are fine.
+        refine_radius: distance (m) from a focus beyond which cells are coarse.
+
+    Raises:
+        AnatomyError: unknown level. MeshError: a mesh that fails a check, with the reason.
+    """
+    sections, shape = anatomy.sections, anatomy.shape
+    z = stations(anatomy, span, size, focus, refine_radius)
+    bands = foramen_bands(anatomy, span)
+    template = build_template(
+        size, Sectors(shape.sleeve_half_angle, shape.foramen_half_angle, shape.lateral_half_angle)
+    )
+    canal = sweep(sections, template, z, bands)
+    stubs = build_stubs(anatomy, template, z, bands, size, canal.points)
+    whole = _joined(canal, stubs)
+    check_cells(whole.points, whole.cells)
+    _check_volumes(sections, canal, z)
+    _check_source(z, focus)
+    facets, tags, surfaces = tag_surfaces(
+        whole.points, whole.cells, whole.region, {stub.name: stub.outer_vertices for stub in stubs}
+    )
+    levels = anatomy.span_levels(span)
+    middle = whole.points[whole.cells][:, :, 2].mean(axis=1)
+    slab = slab_of(middle, z)
+    swept = len(canal.cells) // (len(z) - 1)
+    slab[: len(canal.cells)] = np.repeat(np.arange(len(z) - 1), swept)
+    return SpineMesh(
+        points=whole.points,
+        cells=whole.cells,
+        region=whole.region.astype(np.int8),
+        subregion=whole.subregion.astype(np.int8),
+        slab=slab.astype(np.int32),
+        slab_edges=z,
+        level=_level_of(anatomy, levels, middle).astype(np.int8),
+        levels=levels,
+        facets=facets,
+        facet_tag=tags.astype(np.int32),
+        surfaces=surfaces,
+        canal_area=cell_volumes(canal.points, canal.cells).reshape(len(z) - 1, -1).sum(axis=1) / np.diff(z),
+        sac_closed=bool(z[0] < anatomy.sac_end_z < z[-1]),
+        continuation=_continuations(anatomy, span),
+        anatomy=anatomy,
+        span=span,
+        interspace_z={band.interspace: band.centre for band in reversed(bands)},
+    )
+
+
+def slab_of(height: FloatArray, edges: FloatArray) -> IntArray:
+    """Axial interval of each height."""
+    index: IntArray = np.clip(np.searchsorted(edges, height, side="right") - 1, 0, len(edges) - 2)
+    return index
+
+
+def _joined(canal: Block, stubs: list[Stub]) -> Block:
+    blocks = [canal, *(stub.block for stub in stubs)]
+    return Block(
+        np.concatenate([block.points for block in blocks]),
+        np.concatenate([block.cells for block in blocks]),
+        np.concatenate([block.region for block in blocks]),
+        np.concatenate([block.subregion for block in blocks]),
+    )
+
+
+def _level_of(anatomy: Anatomy, levels: tuple[str, ...], height: FloatArray) -> IntArray:
+    """Index of the level of each height; a cell in the middle of an interspace counts to the upper level."""
+    caudal = np.array([anatomy.level_bounds[anatomy.levels.index(level), 0] for level in levels])
+    index: IntArray = (height[:, None] < caudal[None, :-1] - _BORDER_TOLERANCE).sum(axis=1)
+    return index
+
+
+def _check_volumes(sections: Sections, canal: Block, z: FloatArray) -> None:
+    """Volumes of canal, sac and cord against the integrals of their analytic areas."""
+    volumes = cell_volumes(canal.points, canal.cells)
+    in_sac = (canal.region == Region.CORD) | (canal.subregion == Subregion.THECAL)
+    heights = np.linspace(z[0], z[-1], max(2, int(np.ceil((z[-1] - z[0]) / _AREA_STEP))))
+    canal_area, sac_area, cord_area = (
+        area(heights) for area in (sections.canal_area, sections.sac_area, sections.cord_area)
+    )
+    cord_area = np.minimum(cord_area, sac_area)
+    for name, mask, area in (
+        ("canal", np.ones(len(volumes), dtype=bool), canal_area),
+        ("epidural space", ~in_sac, canal_area - sac_area),
+        ("sac", in_sac, sac_area),
+        ("cord", canal.region == Region.CORD, cord_area),
+    ):
+        exact, measured = float(np.trapezoid(area, heights)), float(volumes[mask].sum())
+        if abs(measured - exact) > VOLUME_TOLERANCE * exact:
+            raise MeshError(
+                f"volume of the {name} is {1e6 * measured:.3f} mL in the mesh and {1e6 * exact:.3f} mL by its sections, "
+                f"more than {100 * VOLUME_TOLERANCE:g} % apart; the mesh is too coarse"
+            )
+
+
+def _check_source(z: FloatArray, focus: Sequence[float]) -> None:
+    """Axial edges within every source are at most half its radius."""
+    for centre in focus:
+        near = (z[1:] > centre - SOURCE_RADIUS) & (z[:-1] < centre + SOURCE_RADIUS)
+        longest = float(np.diff(z)[near].max())
+        if longest > 0.5 * SOURCE_RADIUS * (1.0 + 1e-6):
+            raise MeshError(
+                f"injection source of radius {1e3 * SOURCE_RADIUS:g} mm at z = {1e3 * centre:.1f} mm is not resolved: "
+                f"cells are {1e3 * longest:.2f} mm long, at most {500 * SOURCE_RADIUS:g} mm is needed"
+            )
+
+
+def _continuations(anatomy: Anatomy, span: tuple[str, str]) -> dict[str, Continuation]:
+    low, high = anatomy.span_bounds(span)
+    return {
+        "cranial": _continuation(anatomy, high, anatomy.length),
+        "caudal": _continuation(anatomy, 0.0, low),
+    }
+
+
+def _continuation(anatomy: Anatomy, low: float, high: float) -> Continuation:
+    """Canal and sac between two heights, and the foramina at or between them."""
+    length = high - low
+    if length <= _BORDER_TOLERANCE:
+        return Continuation()
+    z = np.linspace(low, high, int(np.ceil(length / _AREA_STEP)) + 1)
+    sac = anatomy.sections.sac_area(z)
+    epidural = float(np.trapezoid(anatomy.sections.canal_area(z) - sac, z)) / length
+    sac_length = high - min(max(low, anatomy.sac_end_z), high)
+    heights = [anatomy.interspace_z(name) for name in anatomy.interspaces]
+    count = sum(low - _BORDER_TOLERANCE <= height <= high + _BORDER_TOLERANCE for height in heights)
+    return Continuation(
+        epidural_length=length,
+        epidural_area=epidural,
+        sac_length=sac_length,
+        sac_area=float(np.trapezoid(sac, z)) / sac_length if sac_length > 0.0 else 0.0,
+        foramina=2 * count,
+    )

@@ -1,0 +1,9 @@
+"""Errors of the geometry, all of them bad input."""
+
+
+class AnatomyError(ValueError):
+    """Anatomy that cannot exist; the message names the level and the figures."""
+
+
+class MeshError(ValueError):
+    """A mesh that cannot be used; the message gives the reason."""
