@@ -7,6 +7,7 @@ Quantities are text with units in the file and SI floats in the tree. What a cas
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -32,8 +33,14 @@ from studies.quantities import (
     Dimension,
 )
 
-LEVELS: Final = (*(f"C{i}" for i in range(2, 8)), *(f"T{i}" for i in range(1, 13)), *(f"L{i}" for i in range(1, 6)), "S1", "S2")
-INTERSPACES: Final = tuple(f"{above}/{below}" for above, below in zip(LEVELS, LEVELS[1:], strict=False))
+LEVELS: Final = (
+    *(f"C{i}" for i in range(2, 8)),
+    *(f"T{i}" for i in range(1, 13)),
+    *(f"L{i}" for i in range(1, 6)),
+    "S1",
+    "S2",
+)
+INTERSPACES: Final = tuple(f"{above}/{below}" for above, below in itertools.pairwise(LEVELS))
 MESH_SIZES: Final = ("draft", "default", "fine")
 
 
@@ -51,7 +58,9 @@ def _nearest(value: object, known: tuple[str, ...], what: str) -> str:
 
 
 def _interspace(value: object) -> str:
-    return _nearest(value, INTERSPACES, f'an interspace from "{INTERSPACES[0]}" to "{INTERSPACES[-1]}", such as "L3/L4"')
+    return _nearest(
+        value, INTERSPACES, f'an interspace from "{INTERSPACES[0]}" to "{INTERSPACES[-1]}", such as "L3/L4"'
+    )
 
 
 def _level(value: object) -> str:
@@ -62,7 +71,12 @@ def _number(low: float, high: float, what: str = "a number") -> BeforeValidator:
     """Validator of a dimensionless number between two bounds."""
 
     def check(value: object) -> float:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value) or not low <= value <= high:
+        if (
+            not isinstance(value, int | float)
+            or isinstance(value, bool)
+            or not math.isfinite(value)
+            or not low <= value <= high
+        ):
             raise _refuse(f"{what} without unit from {low:g} to {high:g}")
         return float(value)
 
@@ -93,12 +107,16 @@ def _mesh_size(value: object) -> str:
 
 def _file(value: object) -> str:
     if not isinstance(value, str) or not value.strip() or "\0" in value or not PurePath(value).suffix:
-        raise _refuse("the name of a mesh file, such as \"spine.msh\"")
+        raise _refuse('the name of a mesh file, such as "spine.msh"')
     return value
 
 
 def _gauge(value: object) -> str:
-    if isinstance(value, str) and value.removesuffix("G").strip().isdigit() and 10 <= int(value.removesuffix("G")) <= 34:
+    if (
+        isinstance(value, str)
+        and value.removesuffix("G").strip().isdigit()
+        and 10 <= int(value.removesuffix("G")) <= 34
+    ):
         return f"{int(value.removesuffix('G'))} G"
     raise _refuse('the gauge of a needle, such as "22 G", 10 G to 34 G')
 
@@ -116,20 +134,44 @@ class Section(BaseModel):
 
 
 class AnatomyOverride(Section):
-    """`[anatomy.overrides.L3]` or `[anatomy.overrides."L3/L4"]`: what differs from the table at one level or interspace."""
+    """`[anatomy.overrides.L3]` or `[anatomy.overrides."L3/L4"]`: what differs from the table at one place."""
 
-    canal_ap: Annotated[float, LENGTH] | None = Field(default=None, description="level: anteroposterior diameter of the canal at the pedicle")
-    canal_trans: Annotated[float, LENGTH] | None = Field(default=None, description="level: transverse diameter of the canal at the pedicle")
-    canal_area: Annotated[float, AREA] | None = Field(default=None, description="level: area of a trefoil canal, L2 to S1")
-    sac_ap: Annotated[float, LENGTH] | None = Field(default=None, description="level: anteroposterior diameter of the dural sac")
-    sac_trans: Annotated[float, LENGTH] | None = Field(default=None, description="level: transverse diameter of the dural sac")
-    cord_ap: Annotated[float, LENGTH] | None = Field(default=None, description="level: anteroposterior diameter of the cord")
-    cord_trans: Annotated[float, LENGTH] | None = Field(default=None, description="level: transverse diameter of the cord")
-    segment_length: Annotated[float, LENGTH] | None = Field(default=None, description="level: length of the segment, mid-disc to mid-disc")
-    recess_depth: Annotated[float, LENGTH] | None = Field(default=None, description="interspace: depth of the posterior recess")
-    foramen_height: Annotated[float, LENGTH] | None = Field(default=None, description="interspace: height of the foramina")
-    foramen_width: Annotated[float, LENGTH] | None = Field(default=None, description="interspace: width of the foramina")
-    root_diameter: Annotated[float, LENGTH] | None = Field(default=None, description="interspace: diameter of the nerve roots")
+    canal_ap: Annotated[float, LENGTH] | None = Field(
+        default=None, description="level: anteroposterior diameter of the canal at the pedicle"
+    )
+    canal_trans: Annotated[float, LENGTH] | None = Field(
+        default=None, description="level: transverse diameter of the canal at the pedicle"
+    )
+    canal_area: Annotated[float, AREA] | None = Field(
+        default=None, description="level: area of a trefoil canal, L2 to S1"
+    )
+    sac_ap: Annotated[float, LENGTH] | None = Field(
+        default=None, description="level: anteroposterior diameter of the dural sac"
+    )
+    sac_trans: Annotated[float, LENGTH] | None = Field(
+        default=None, description="level: transverse diameter of the dural sac"
+    )
+    cord_ap: Annotated[float, LENGTH] | None = Field(
+        default=None, description="level: anteroposterior diameter of the cord"
+    )
+    cord_trans: Annotated[float, LENGTH] | None = Field(
+        default=None, description="level: transverse diameter of the cord"
+    )
+    segment_length: Annotated[float, LENGTH] | None = Field(
+        default=None, description="level: length of the segment, mid-disc to mid-disc"
+    )
+    recess_depth: Annotated[float, LENGTH] | None = Field(
+        default=None, description="interspace: depth of the posterior recess"
+    )
+    foramen_height: Annotated[float, LENGTH] | None = Field(
+        default=None, description="interspace: height of the foramina"
+    )
+    foramen_width: Annotated[float, LENGTH] | None = Field(
+        default=None, description="interspace: width of the foramina"
+    )
+    root_diameter: Annotated[float, LENGTH] | None = Field(
+        default=None, description="interspace: diameter of the nerve roots"
+    )
 
 
 _OF_INTERSPACE = {"recess_depth", "foramen_height", "foramen_width", "root_diameter"}
@@ -146,7 +188,9 @@ def _right_place(value: dict[str, AnatomyOverride]) -> dict[str, AnatomyOverride
     for place, override in value.items():
         for key in override.model_fields_set:
             if (key in _OF_INTERSPACE) != (place in INTERSPACES):
-                raise _refuse(f'{key} at {"an interspace" if key in _OF_INTERSPACE else "a level"}, which "{place}" is not')
+                raise _refuse(
+                    f'{key} at {"an interspace" if key in _OF_INTERSPACE else "a level"}, which "{place}" is not'
+                )
     return value
 
 
@@ -155,9 +199,12 @@ class AnatomySection(Section):
 
     table: Literal["adult"] = Field(default="adult", description="table of levels the anatomy comes from")
     span: Annotated[tuple[Level, Level], BeforeValidator(_span), AfterValidator(_ordered)] | None = Field(
-        default=None, description="levels that are modelled, cranial to caudal; default six segments to each side of the injections"
+        default=None,
+        description="levels that are modelled, cranial to caudal; default six segments to each side of the injections",
     )
-    mesh: Annotated[str, BeforeValidator(_file)] | None = Field(default=None, description="a tetrahedral mesh of your own, in millimetres, in place of the table")
+    mesh: Annotated[str, BeforeValidator(_file)] | None = Field(
+        default=None, description="a tetrahedral mesh of your own, in millimetres, in place of the table"
+    )
     overrides: Annotated[dict[str, AnatomyOverride], BeforeValidator(_overrides), AfterValidator(_right_place)] = Field(
         default_factory=dict, description="by level: what differs from the table"
     )
@@ -166,12 +213,24 @@ class AnatomySection(Section):
 class CsfSection(Section):
     """`[csf]`: cerebrospinal fluid; what is left out comes from the patient."""
 
-    baseline_pressure: Annotated[float, PRESSURE] | None = Field(default=None, description="CSF pressure before the patch, supine")
-    set_point: Annotated[float, PRESSURE] | None = Field(default=None, description="pressure of the leak-free equilibrium of formation and absorption")
-    pvi: Annotated[float, POSITIVE_VOLUME] | None = Field(default=None, description="craniospinal pressure-volume index")
-    reference_pressure: Annotated[float, PRESSURE] | None = Field(default=None, description="reference pressure of the craniospinal compliance")
-    spinal_share: Share | None = Field(default=None, description="spinal share of the compliance; default measured in the window")
-    outflow_resistance: Annotated[float, RESISTANCE] | None = Field(default=None, description="resistance to absorption")
+    baseline_pressure: Annotated[float, PRESSURE] | None = Field(
+        default=None, description="CSF pressure before the patch, supine"
+    )
+    set_point: Annotated[float, PRESSURE] | None = Field(
+        default=None, description="pressure of the leak-free equilibrium of formation and absorption"
+    )
+    pvi: Annotated[float, POSITIVE_VOLUME] | None = Field(
+        default=None, description="craniospinal pressure-volume index"
+    )
+    reference_pressure: Annotated[float, PRESSURE] | None = Field(
+        default=None, description="reference pressure of the craniospinal compliance"
+    )
+    spinal_share: Share | None = Field(
+        default=None, description="spinal share of the compliance; default measured in the window"
+    )
+    outflow_resistance: Annotated[float, RESISTANCE] | None = Field(
+        default=None, description="resistance to absorption"
+    )
     formation: Annotated[float, FORMATION] | None = Field(default=None, description="formation of CSF")
 
 
@@ -180,14 +239,22 @@ class InjectionSection(Section):
 
     level: Interspace = Field(description="interspace, such as L3/L4")
     volume: Annotated[float, VOLUME] = Field(description="volume injected")
-    approach: Literal["interlaminar", "transforaminal", "foraminal"] = Field(default="interlaminar", description="way of the needle")
-    side: Literal["midline", "left", "right"] | None = Field(default=None, description="side; default midline, left for the other two approaches")
+    approach: Literal["interlaminar", "transforaminal", "foraminal"] = Field(
+        default="interlaminar", description="way of the needle"
+    )
+    side: Literal["midline", "left", "right"] | None = Field(
+        default=None, description="side; default midline, left for the other two approaches"
+    )
     offset: Annotated[float, OFFSET] = Field(default=0.0, description="distance of the tip from its place, to the left")
     material: Literal["blood", "saline", "fibrin-glue"] = Field(default="blood", description="what is injected")
     rate: Annotated[float, RATE] = Field(default=RATE.parse("20 mL/min"), description="rate of injection")
-    start: Annotated[float, TIME] | None = Field(default=None, description="start; default 0 s, or the end of the one before")
+    start: Annotated[float, TIME] | None = Field(
+        default=None, description="start; default 0 s, or the end of the one before"
+    )
     gauge: Gauge | None = Field(default=None, description="gauge of the needle")
-    stop_at: Annotated[float, STOP_PRESSURE] | None = Field(default=None, description="needle pressure at which the injection stops")
+    stop_at: Annotated[float, STOP_PRESSURE] | None = Field(
+        default=None, description="needle pressure at which the injection stops"
+    )
 
 
 class LeakSection(Section):
@@ -211,28 +278,44 @@ class MechanismsSection(Section):
 class TimeSection(Section):
     """`[time]`: how long, and in which steps."""
 
-    follow_up: Annotated[float, TIME] = Field(default=TimeControl.follow_up, description="time after the end of the last injection")
-    first_step: Annotated[float, POSITIVE_TIME] = Field(default=TimeControl.first_step, description="step after each change of the injection")
-    injection_step: Annotated[float, POSITIVE_TIME] = Field(default=TimeControl.injection_step, description="largest step during an injection")
+    follow_up: Annotated[float, TIME] = Field(
+        default=TimeControl.follow_up, description="time after the end of the last injection"
+    )
+    first_step: Annotated[float, POSITIVE_TIME] = Field(
+        default=TimeControl.first_step, description="step after each change of the injection"
+    )
+    injection_step: Annotated[float, POSITIVE_TIME] = Field(
+        default=TimeControl.injection_step, description="largest step during an injection"
+    )
     max_step: Annotated[float, POSITIVE_TIME] = Field(default=TimeControl.max_step, description="largest step")
 
 
 class MeshSection(Section):
     """`[mesh]`: how fine."""
 
-    size: Annotated[str, BeforeValidator(_mesh_size)] = Field(default="default", description='"draft", "default", "fine", or a length')
+    size: Annotated[str, BeforeValidator(_mesh_size)] = Field(
+        default="default", description='"draft", "default", "fine", or a length'
+    )
 
 
 class SolverSection(Section):
     """`[solver]`: kinematics and Newton's method."""
 
-    kinematics: Literal["finite", "small"] = Field(default="finite", description="finite strain, or the linear small-strain option")
-    source_radius: Annotated[float, LENGTH] = Field(default=PatchParameters.source_radius, description="radius of the injection source")
+    kinematics: Literal["finite", "small"] = Field(
+        default="finite", description="finite strain, or the linear small-strain option"
+    )
+    source_radius: Annotated[float, LENGTH] = Field(
+        default=PatchParameters.source_radius, description="radius of the injection source"
+    )
     max_iterations: Annotated[StrictInt, Field(ge=2, le=200)] = Field(
         default=SolverControl.max_iterations, description="Newton iterations before a step is halved"
     )
-    smallest_step: Annotated[float, POSITIVE_TIME] = Field(default=SolverControl.smallest_step, description="step below which the solver gives up")
-    growth: Annotated[float, _number(1.0, 4.0)] = Field(default=SolverControl.growth, description="growth of the step after an easy one")
+    smallest_step: Annotated[float, POSITIVE_TIME] = Field(
+        default=SolverControl.smallest_step, description="step below which the solver gives up"
+    )
+    growth: Annotated[float, _number(1.0, 4.0)] = Field(
+        default=SolverControl.growth, description="growth of the step after an easy one"
+    )
 
 
 class OutputSection(Section):
@@ -240,19 +323,26 @@ class OutputSection(Section):
 
     fields: StrictBool = Field(default=True, description="write fields for ParaView")
     times: list[Annotated[float, TIME]] = Field(
-        default_factory=list, description="times of profiles and fields; default the end of the last injection and the end of the run"
+        default_factory=list,
+        description="times of profiles and fields; default the end of the last injection and the end of the run",
     )
 
 
 def _material_field(row: ParameterRow) -> Any:
     text = f"{row.source} [{row.tag}]"
     if row.unit == "1":
-        bounds = _number(0.0, 0.499) if row.key.endswith("poisson_ratio") else _number(0.0, 1.0 if row.high <= 1.0 else 100.0)
+        bounds = (
+            _number(0.0, 0.499)
+            if row.key.endswith("poisson_ratio")
+            else _number(0.0, 1.0 if row.high <= 1.0 else 100.0)
+        )
         return Annotated[float | None, bounds], Field(default=None, description=text)
     name = row.key.rpartition(".")[2].replace("_", " ")
     example = f"{row.value:g} {row.unit}"
     dimension = (
-        Dimension(f"the {name}", row.unit, example, low=0.0) if row.low == 0.0 else Dimension(f"the {name}", row.unit, example, above=0.0)
+        Dimension(f"the {name}", row.unit, example, low=0.0)
+        if row.low == 0.0
+        else Dimension(f"the {name}", row.unit, example, above=0.0)
     )
     return Annotated[float, dimension] | None, Field(default=None, description=text)
 
@@ -267,7 +357,9 @@ def _materials_section() -> type[Section]:
     for material, fields in groups.items():
         model = create_model(f"Material_{material}", __base__=Section, __doc__=f"`[materials.{material}]`", **fields)
         tables[material] = (model, Field(default_factory=model))
-    return create_model("MaterialsSection", __base__=Section, __doc__="`[materials.NAME]`: any parameter of a law.", **tables)
+    return create_model(
+        "MaterialsSection", __base__=Section, __doc__="`[materials.NAME]`: any parameter of a law.", **tables
+    )
 
 
 if TYPE_CHECKING:
@@ -286,7 +378,9 @@ class Case(Section):
     posture: Literal["supine", "lateral", "upright"] = Field(default="supine", description="posture")
     anatomy: AnatomySection = AnatomySection()
     csf: CsfSection = CsfSection()
-    injection: list[InjectionSection] = Field(min_length=1, description="injections in the order in which they are given")
+    injection: list[InjectionSection] = Field(
+        min_length=1, description="injections in the order in which they are given"
+    )
     leak: list[LeakSection] = Field(default_factory=list, description="leaks")
     mechanisms: MechanismsSection = MechanismsSection()
     time: TimeSection = TimeSection()

@@ -33,9 +33,17 @@ _ClickException: Final[Any] = next(kind for kind in typer.BadParameter.__mro__ i
 
 CaseFile = Annotated[Path, typer.Argument(metavar="CASE", help="case file (TOML)")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="folder to write to; made where it is missing")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="replace a key, such as injection.0.volume=15mL; may be repeated")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="replace a key, such as injection.0.volume=15mL; may be repeated"),
+]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a sweep or of a run")]
-Jobs = Annotated[int | None, typer.Option("--jobs", "-j", min=1, metavar="N", help="workers at a time; default as many as cores and memory allow")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", "-j", min=1, metavar="N", help="workers at a time; default as many as cores and memory allow"
+    ),
+]
 
 
 class Kind(StrEnum):
@@ -61,7 +69,11 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def _options(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")] = False) -> None:
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")
+    ] = False,
+) -> None:
     """Options of the command itself."""
 
 
@@ -83,11 +95,16 @@ def run(
 def sweep(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="study file, or a case file with --vary")],
     out: Out,
-    vary: Annotated[list[str] | None, typer.Option("--vary", metavar="KEY=VALUE,VALUE", help="vary a key; every combination is run; may be repeated")] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option("--vary", metavar="KEY=VALUE,VALUE", help="vary a key; every combination is run; may be repeated"),
+    ] = None,
     settings: Set = None,
     jobs: Jobs = None,
     executor: Annotated[Executor, typer.Option("--executor", help="where the cases run")] = Executor.LOCAL,
-    resume: Annotated[bool, typer.Option("--resume", help="compute failed cases again, too; without it they stay as they are")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="compute failed cases again, too; without it they stay as they are")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be computed; write nothing")] = False,
 ) -> int:
     """Run many cases; safe to interrupt and to call again."""
@@ -95,7 +112,9 @@ def sweep(
     from studies.sweep import check, describe, execute, prepare
 
     if executor is not Executor.LOCAL:
-        raise InputError("--executor", f'"{executor}"', 'not available in this version; see CHANGELOG; allowed is "local"')
+        raise InputError(
+            "--executor", f'"{executor}"', 'not available in this version; see CHANGELOG; allowed is "local"'
+        )
     plan = read_study(study, vary or [], settings or [])
     check(plan, _writable(out), resume)
     if dry_run:
@@ -170,7 +189,9 @@ def mesh(
 
 
 @app.command()
-def schema(kind: Annotated[Kind, typer.Argument(metavar="[case|study]", help="what the schema is of")] = Kind.CASE) -> int:
+def schema(
+    kind: Annotated[Kind, typer.Argument(metavar="[case|study]", help="what the schema is of")] = Kind.CASE,
+) -> int:
     """Print the JSON schema of case or study files."""
     from studies.schema import json_schema
 
@@ -185,7 +206,9 @@ def _writable(out: Path) -> Path:
     try:
         nearest = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     except OSError as error:
-        raise InputError("--out", shown(str(out)), f"allowed is a path that can be written ({error.strerror})") from error
+        raise InputError(
+            "--out", shown(str(out)), f"allowed is a path that can be written ({error.strerror})"
+        ) from error
     if not os.access(nearest, os.W_OK) or (nearest != out.absolute() and not nearest.is_dir()):
         raise InputError("--out", shown(str(out)), f'allowed is a path that can be written; "{nearest}" cannot')
     return out
@@ -195,7 +218,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give its exit status."""
     stop_on_signals()
     try:
-        outcome = get_command(app).main(list(sys.argv[1:] if arguments is None else arguments), "bloodpatch", standalone_mode=False)
+        outcome = get_command(app).main(
+            list(sys.argv[1:] if arguments is None else arguments), "bloodpatch", standalone_mode=False
+        )
         return outcome if isinstance(outcome, int) else DONE
     except InputError as error:
         complain(str(error))
@@ -224,5 +249,6 @@ def _unexpected(error: Exception) -> int:
         return FAILED
     with tempfile.NamedTemporaryFile("w", prefix="bloodpatch-", suffix=".log", delete=False, encoding="utf-8") as log:
         traceback.print_exc(file=log)
-    complain(f"a fault in the program, {type(error).__name__}: {' '.join(str(error).split())[:200]}; details are in {log.name}")
+    said = " ".join(str(error).split())[:200]
+    complain(f"a fault in the program, {type(error).__name__}: {said}; details are in {log.name}")
     return FAILED

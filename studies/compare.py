@@ -112,7 +112,11 @@ def gather(folder: Path) -> Comparison:
         study=tuple(sorted(study, key=lambda item: (item.level, item.volume_mL))),
         meshes=tuple(sorted({mesh_note(item.case) for item in found})),
         missing=tuple(missing),
-        troubles=tuple(f"{item.path.name}: {item.state}{': ' + item.reason if item.reason else ''}" for item in found if item.state != "done"),
+        troubles=tuple(
+            f"{item.path.name}: {item.state}{': ' + item.reason if item.reason else ''}"
+            for item in found
+            if item.state != "done"
+        ),
         fitted=tuple(row.key for row in parameter_table().values() if row.tag == "calibrated"),
     )
 
@@ -124,7 +128,10 @@ def _how(what: str, name: str, folder: Path) -> str:
 def _lines(quantity: str, readings: list[Reading], kind: str) -> list[Line]:
     rows = [*measurements("calibration", quantity), *measurements("validation", quantity)]
     null = null_displaced if kind == "displaced" else null_pressure
-    return [_line(row, interpolate(readings, row.volume_mL), null(row.volume_mL)) for row in sorted(rows, key=lambda row: row.volume_mL)]
+    return [
+        _line(row, interpolate(readings, row.volume_mL), null(row.volume_mL))
+        for row in sorted(rows, key=lambda row: row.volume_mL)
+    ]
 
 
 def _line(row: Measurement, reading: Reading | None, null: float) -> Line:

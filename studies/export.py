@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from geometry import write_mesh
 from studies.console import say
 from studies.errors import InputError
 from studies.reading import read_case
@@ -20,9 +19,15 @@ def write_case_mesh(case_file: Path, out: Path, settings: Sequence[str]) -> int:
     Raises:
         InputError: the case, its anatomy or the format cannot be used.
     """
+    from geometry import write_mesh
+
     case = resolve(read_case(case_file, settings))
     if not out.suffix:
-        raise InputError("--out", f'"{out}"', "allowed is a file name with a suffix that meshio knows, such as spine.vtu or spine.msh")
+        raise InputError(
+            "--out",
+            f'"{out}"',
+            "allowed is a file name with a suffix that meshio knows, such as spine.vtu or spine.msh",
+        )
     try:
         mesh = mesh_of(case)
         out.parent.mkdir(parents=True, exist_ok=True)

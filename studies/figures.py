@@ -59,16 +59,20 @@ def draw(comparison: Comparison, folder: Path) -> list[Drawn]:
 
 
 _DISPLACED = (
-    "CSF displaced from the lumbosacral sac by saline in healthy adults. Markers: Higuchi 2005, mean and one standard deviation (filled: "
-    "calibration is allowed there; hollow: validation). Line: model, 5 min after the end of the injection; band: from 1 to 15 min. "
-    "Dotted: null model, 44 % of the volume."
+    "CSF displaced from the lumbosacral sac by saline in healthy adults. Markers: Higuchi 2005, mean and one "
+    "standard deviation (filled: calibration is allowed there; hollow: validation). Line: model, 5 min after "
+    "the end of the injection; band: from 1 to 15 min. Dotted: null model, 44 % of the volume."
 )
 _STATIC = (
-    "Static rise of the epidural pressure, blood in steps of 5 mL with pauses. Markers: points of Pratt's fit (2014) with the standard "
-    "deviation of its residuals (filled: calibration is allowed there), and the mean final pressure of his 18 patches with its standard "
-    "deviation (square). Line: model at the needle, 20 s after each step. Dotted: null model, square of the volume."
+    "Static rise of the epidural pressure, blood in steps of 5 mL with pauses. Markers: points of Pratt's fit "
+    "(2014) with the standard deviation of its residuals (filled: calibration is allowed there), and the mean "
+    "final pressure of his 18 patches with its standard deviation (square). Line: model at the needle, 20 s "
+    "after each step. Dotted: null model, square of the volume."
 )
-_STUDY = "Volume and interspace, blood in a patient with headache after dural puncture. Lines: model. Hollow markers: Pratt's lumbar fit (2014), for scale."
+_STUDY = (
+    "Volume and interspace, blood in a patient with headache after dural puncture. Lines: model. Hollow "
+    "markers: Pratt's lumbar fit (2014), for scale."
+)
 _TIME = "Cranial CSF pressure over time for each volume, by interspace. Lines: model."
 
 
@@ -76,7 +80,14 @@ def _displaced(comparison: Comparison) -> Figure:
     figure = Figure(figsize=(5.2, 3.6))
     axes = figure.add_subplot()
     volume = [reading.volume_mL for reading in comparison.displaced]
-    axes.fill_between(volume, [r.low for r in comparison.displaced], [r.high for r in comparison.displaced], color="C0", alpha=0.2, lw=0)
+    axes.fill_between(
+        volume,
+        [r.low for r in comparison.displaced],
+        [r.high for r in comparison.displaced],
+        color="C0",
+        alpha=0.2,
+        lw=0,
+    )
     axes.plot(volume, [r.value for r in comparison.displaced], "C0-", label="model, 5 min (band 1 to 15 min)")
     span = np.linspace(0, 1.08 * max(*volume, 15.0), 50)
     axes.plot(span, [null_displaced(v) for v in span], ":", color=GREY, label="null model")
@@ -94,7 +105,9 @@ def _static(comparison: Comparison) -> Figure:
     span = np.linspace(0, 1.05 * max(volume), 100)
     axes.plot(span, [null_pressure(v) for v in span], ":", color=GREY, label="null model")
     _points(axes, STATIC_RISE, "Pratt 2014, fit and SD of residuals", special="pratt-final")
-    axes.set(xlabel="volume injected [mL]", ylabel="static epidural pressure rise [mmHg]", xlim=(0, None), ylim=(0, None))
+    axes.set(
+        xlabel="volume injected [mL]", ylabel="static epidural pressure rise [mmHg]", xlim=(0, None), ylim=(0, None)
+    )
     axes.legend(loc="upper left")
     return figure
 
@@ -103,7 +116,7 @@ def _points(axes: Axes, quantity: str, label: str, special: str = "") -> None:
     """Measurements as markers with error bars: filled where calibration is allowed, hollow for validation."""
     told = False
     for use in ("calibration", "validation"):
-        for row in measurements(use, quantity):  # type: ignore[arg-type]
+        for row in measurements(use, quantity):
             square = row.id == special
             axes.errorbar(
                 row.volume_mL,
@@ -149,7 +162,9 @@ def _study(comparison: Comparison) -> Figure:
             )
         if name == STATIC_RISE:
             volumes = sorted({item.volume_mL for item in comparison.study if 6 <= item.volume_mL <= 38})
-            axes.plot(volumes, [pratt(v) for v in volumes], "o", color=GREY, mfc="white", label="Pratt 2014, fit (lumbar)")
+            axes.plot(
+                volumes, [pratt(v) for v in volumes], "o", color=GREY, mfc="white", label="Pratt 2014, fit (lumbar)"
+            )
         axes.set(xlabel="volume injected [mL]", ylabel=label, xlim=(0, None))
         if name.endswith("ratio"):
             axes.set_ylim(top=1.0)
@@ -170,7 +185,8 @@ def _time_course(comparison: Comparison) -> Figure:
                 item.series["csf_pressure_mmHg"],
                 LINES[index % 4],
                 color=f"C{index}",
-                label=f"{item.case.injection[0].volume / ML:g} mL" + ("" if item.state == "done" else f" ({item.state})"),
+                label=f"{item.case.injection[0].volume / ML:g} mL"
+                + ("" if item.state == "done" else f" ({item.state})"),
             )
             axes.axvline(end_of_injection(item.case.injection[0]) / 60, color=f"C{index}", lw=0.5)
         axes.set(title=level, xlabel="time [min]", xlim=(0, None))

@@ -42,7 +42,11 @@ def number(value: object, digits: int = 2) -> str:
 def render(comparison: Comparison, figures: Sequence[Drawn], page: Path) -> None:
     """Write the page."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["number"] = number
     validation = [line for line in comparison.lines if line.use == "validation" and line.verdict != "not computed"]

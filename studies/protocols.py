@@ -1,7 +1,8 @@
-"""The clinical protocols as cases: how they are known in a folder of results, and how a measurement is read off a run."""
+"""The clinical protocols as cases: how they are known among results, and how a measurement is read off a run."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import tomllib
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ class Outcome:
     @property
     def volume_mL(self) -> float:
         """Volume of all injections together [mL]."""
-        return sum(injection.volume for injection in self.case.injection) / ML
+        return round(sum(injection.volume for injection in self.case.injection) / ML, 9)
 
     @property
     def level(self) -> str:
@@ -103,20 +104,26 @@ def _lumbar(case: Case) -> bool:
 def is_higuchi(case: Case) -> bool:
     """One lumbar injection of saline in a healthy adult, followed for at least 5 min."""
     (first, *more) = case.injection
-    return not more and case.patient == "healthy" and first.material == "saline" and _lumbar(case) and case.time.follow_up >= 300.0
+    return (
+        not more
+        and case.patient == "healthy"
+        and first.material == "saline"
+        and _lumbar(case)
+        and case.time.follow_up >= 300.0
+    )
 
 
 def is_pratt(case: Case) -> bool:
-    """Several injections of blood at one lumbar place with pauses of at least 20 s, in a patient with headache after dural puncture."""
+    """Several injections of blood at one lumbar place, pauses of at least 20 s, headache after dural puncture."""
     steps = case.injection
     if len(steps) < 2 or case.patient != "pdph" or not _lumbar(case) or len({step.level for step in steps}) > 1:
         return False
-    pauses = [(after.start or 0.0) - end_of_injection(before) for before, after in zip(steps, steps[1:], strict=False)]
+    pauses = [(after.start or 0.0) - end_of_injection(before) for before, after in itertools.pairwise(steps)]
     return all(step.material == "blood" for step in steps) and min(pauses) >= STATIC_DELAY - 1e-6
 
 
 def is_volume_and_level(case: Case) -> bool:
-    """One injection of blood in a patient with headache after dural puncture: a case of the study of volume and level."""
+    """One injection of blood, headache after dural puncture: a case of the study of volume and level."""
     return len(case.injection) == 1 and case.injection[0].material == "blood" and case.patient == "pdph"
 
 
@@ -125,7 +132,11 @@ def read_higuchi(outcome: Outcome) -> Reading:
     end = end_of_injection(outcome.case.injection[-1])
     times = outcome.series["time_s"].to_numpy(float)
     window = outcome.series[DISPLACED].to_numpy(float)[(times >= end + 60.0 - 1e-6) & (times <= end + 900.0 + 1e-6)]
-    band = [value for value in (*window, outcome.at(DISPLACED, end + 60.0), outcome.at(DISPLACED, end + 900.0)) if not math.isnan(value)]
+    band = [
+        value
+        for value in (*window, outcome.at(DISPLACED, end + 60.0), outcome.at(DISPLACED, end + 900.0))
+        if not math.isnan(value)
+    ]
     value = outcome.at(DISPLACED, end + 300.0)
     return Reading(outcome.volume_mL, value, min(band, default=math.nan), max(band, default=math.nan))
 

@@ -110,7 +110,9 @@ def parameters(case: Case) -> list[dict[str, Any]]:
     csf = case.csf.model_dump(mode="json", exclude_none=True)
     for key, value in csf.items():
         preset = presets()[case.patient].get("baseline_pressure" if key == "set_point" else key)
-        same = preset is not None and type(case.csf).model_validate({key: preset.value}) == type(case.csf).model_validate({key: value})
+        same = preset is not None and type(case.csf).model_validate({key: preset.value}) == type(
+            case.csf
+        ).model_validate({key: value})
         rows.append(
             {
                 "key": f"csf.{key}",
@@ -139,7 +141,9 @@ def provenance(case: Case, mesh: SpineMesh | None, ranks: int) -> dict[str, Any]
     if mesh is not None:
         data["mesh"] = {
             "size": case.mesh.size if case.anatomy.mesh is None else case.anatomy.mesh,
-            "discretisation_error": mesh_errors().get(case.mesh.size, "not known") if case.anatomy.mesh is None else "not known",
+            "discretisation_error": mesh_errors().get(case.mesh.size, "not known")
+            if case.anatomy.mesh is None
+            else "not known",
             "hash": mesh_hash(mesh),
             "points": len(mesh.points),
             "cells": len(mesh.cells),

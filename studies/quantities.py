@@ -15,7 +15,9 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 MMHG: Final = 133.322387415
 """One millimetre of mercury in pascal."""
 
-_NUMBER = re.compile(r"\s*([+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|nan|inf|infinity))\s*(.*?)\s*", re.I | re.S)
+_NUMBER = re.compile(
+    r"\s*([+-]?(?:\d+\.?\d*(?:[eE][+-]?\d+)?|\.\d+(?:[eE][+-]?\d+)?|nan|inf|infinity))\s*(.*?)\s*", re.I | re.S
+)
 _UNIT = re.compile(r"[A-Za-zµμ°%²³·/*^()\d\s.+-]{1,40}")
 
 
@@ -124,7 +126,10 @@ class Dimension:
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            self.parse, serialization=core_schema.plain_serializer_function_ser_schema(self.format, return_schema=core_schema.str_schema(), when_used="json")
+            self.parse,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                self.format, return_schema=core_schema.str_schema(), when_used="json"
+            ),
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Any, Final, TypeVar, Union, get_args, get_origin
+from typing import Any, Final, Union, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
@@ -21,7 +21,6 @@ from studies.errors import InputError, shown
 MAX_FILE_BYTES: Final = 1_000_000
 
 Tree = dict[str, Any]
-Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_toml(path: Path) -> Tree:
@@ -109,14 +108,23 @@ def validate_case(tree: Mapping[str, Any], where: str = "") -> Case:
     return validate(Case, tree, where)
 
 
-def validate(model: type[Model], tree: Mapping[str, Any], where: str = "") -> Model:
-    """An instance of `model`, or an `InputError` with the first thing that is wrong."""
+def validate[Model: BaseModel](model: type[Model], tree: Mapping[str, Any], where: str = "", table: str = "") -> Model:
+    """An instance of `model`, or an `InputError` with the first thing that is wrong.
+
+    Args:
+        model: a table of the file.
+        tree: its content.
+        where: put before the key in messages ("case 3").
+        table: dotted name of the table in the file.
+    """
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        raise _input_error(model, error, where) from None
+        raise _input_error(model, error, where, table) from None
     except RecursionError:
-        raise InputError(where or "case file", "tables nested too deeply", "allowed are the keys of the schema") from None
+        raise InputError(
+            where or "case file", "tables nested too deeply", "allowed are the keys of the schema"
+        ) from None
 
 
 def read_case(path: Path, settings: Iterable[str] = ()) -> Case:
@@ -160,13 +168,12 @@ def case_hash(case: Case, *more: str) -> str:
     return hashlib.sha256("\n".join((text, *more)).encode()).hexdigest()[:16]
 
 
-def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[type[BaseModel] | None, str]:
-    """The table that a location of an error lies in, and its dotted path."""
+def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The table that a location of an error lies in."""
     node: Any = model
     for part in location[:-1]:
         node = _inner(node, part)
-    found = node if isinstance(node, type) and issubclass(node, BaseModel) else None
-    return found, ".".join(str(part) for part in location[:-1])
+    return node if isinstance(node, type) and issubclass(node, BaseModel) else None
 
 
 def _inner(node: Any, part: int | str) -> Any:
@@ -185,7 +192,7 @@ def _plain(annotation: Any) -> Any:
 
 
 def _unknown_key(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    table, _ = _model_at(model, location)
+    table = _model_at(model, location)
     if table is None:
         return "unknown key"
     near = difflib.get_close_matches(str(location[-1]), table.model_fields, n=1, cutoff=0.5)
@@ -193,23 +200,30 @@ def _unknown_key(model: type[BaseModel], location: tuple[int | str, ...]) -> str
     return f"unknown key; {f'did you mean {chr(34)}{near[0]}{chr(34)}? ' if near else ''}allowed are {known}"
 
 
-def _input_error(model: type[BaseModel], error: ValidationError, where: str) -> InputError:
+def _input_error(model: type[BaseModel], error: ValidationError, where: str, within: str) -> InputError:
     # A misspelt key is the cause of a missing one: say it first.
     problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
     first = problems[0]
     location = first["loc"]
-    key = ".".join(str(part) for part in location) or "case file"
+    key = ".".join(str(part) for part in ((within, *location) if within else location)) or "case file"
     if not key.isprintable() or len(key) > 120:
         key = shown(key, 120)
-    given = shown(first["input"]) if not isinstance(first["input"], dict | list) or not first["input"] else f"a {_kind(first['input'])}"
+    given = (
+        shown(first["input"])
+        if not isinstance(first["input"], dict | list) or not first["input"]
+        else f"a {_kind(first['input'])}"
+    )
     context = first.get("ctx", {})
     match first["type"]:
         case "extra_forbidden":
             given, allowed = "", _unknown_key(model, location)
         case "missing" | "too_short" if location == ("injection",):
-            given, allowed = "none", "at least one [[injection]] with a level and a volume is needed (0 mL is the untreated control)"
+            given, allowed = (
+                "none",
+                "at least one [[injection]] with a level and a volume is needed (0 mL is the untreated control)",
+            )
         case "missing":
-            table, path = _model_at(model, location)
+            table = _model_at(model, location)
             field = table.model_fields.get(str(location[-1])) if table else None
             given, allowed = "nothing", f"needed{f': {field.description}' if field and field.description else ''}"
         case "literal_error":
@@ -217,7 +231,9 @@ def _input_error(model: type[BaseModel], error: ValidationError, where: str) -> 
         case "model_type" | "dict_type":
             allowed = "allowed is a table"
         case "list_type":
-            allowed = "allowed is a list" if not key.startswith(("injection", "leak")) else f"allowed are tables, [[{key}]]"
+            allowed = (
+                "allowed is a list" if not key.startswith(("injection", "leak")) else f"allowed are tables, [[{key}]]"
+            )
         case "bool_type":
             allowed = "allowed is true or false"
         case "allowed" | "quantity":

@@ -22,7 +22,7 @@ from fem.parameters import (
 from geometry import Anatomy
 from studies.case import LEVELS, Case, InjectionSection
 from studies.errors import InputError
-from studies.quantities import PRESSURE, TIME, Dimension, dimension_of
+from studies.quantities import PRESSURE, TIME, dimension_of
 from studies.reading import Tree, case_tree, validate_case
 
 PATIENTS: Final = Path(__file__).parent / "data" / "patients.csv"
@@ -92,7 +92,8 @@ def build_anatomy(case: Case) -> Anatomy:
         geometry.AnatomyError: the overrides are impossible.
     """
     overrides = {
-        level: override.model_dump(exclude_none=True, mode="python") for level, override in case.anatomy.overrides.items()
+        level: override.model_dump(exclude_none=True, mode="python")
+        for level, override in case.anatomy.overrides.items()
     }
     return Anatomy.from_table(overrides=overrides)
 
@@ -100,8 +101,11 @@ def build_anatomy(case: Case) -> Anatomy:
 def patch_parameters(case: Case) -> PatchParameters:
     """The parameters that the model takes, SI floats, of a resolved case."""
     csf = case.csf
-    assert csf.baseline_pressure is not None and csf.pvi is not None and csf.reference_pressure is not None
-    assert csf.outflow_resistance is not None and csf.formation is not None
+    assert csf.baseline_pressure is not None
+    assert csf.pvi is not None
+    assert csf.reference_pressure is not None
+    assert csf.outflow_resistance is not None
+    assert csf.formation is not None
     return PatchParameters(
         materials=Materials.from_table(material_values(case)),
         csf=Csf(
@@ -133,7 +137,9 @@ def patch_parameters(case: Case) -> PatchParameters:
             output_times=tuple(case.output.times),
         ),
         solver=SolverControl(
-            max_iterations=case.solver.max_iterations, smallest_step=case.solver.smallest_step, growth=case.solver.growth
+            max_iterations=case.solver.max_iterations,
+            smallest_step=case.solver.smallest_step,
+            growth=case.solver.growth,
         ),
         source_radius=case.solver.source_radius,
         kinematics=case.solver.kinematics,
@@ -156,7 +162,9 @@ def _refuse_unavailable(case: Case) -> None:
     if case.leak:
         raise InputError("leak", "", later)
     if case.patient == "sih":
-        raise InputError("patient", '"sih"', f'its low pressure needs a leak, which is {later}; allowed is "pdph" or "healthy"')
+        raise InputError(
+            "patient", '"sih"', f'its low pressure needs a leak, which is {later}; allowed is "pdph" or "healthy"'
+        )
     if case.posture != "supine":
         raise InputError("posture", f'"{case.posture}"', f'{later}; allowed is "supine"')
     for name, active in (("pressure", case.mechanisms.pressure), ("plug", case.mechanisms.plug)):
@@ -180,12 +188,18 @@ def _csf(case: Case) -> Tree:
     # Without a leak the patient's pressure is an equilibrium: absorption is shifted so that it is one.
     if "set_point" in given and PRESSURE.parse(given["set_point"]) != PRESSURE.parse(baseline):
         raise InputError(
-            "csf.set_point", f'"{given["set_point"]}"', f'without a leak it is csf.baseline_pressure ("{baseline}"): leave it out or give both alike'
+            "csf.set_point",
+            f'"{given["set_point"]}"',
+            f'without a leak it is csf.baseline_pressure ("{baseline}"): leave it out or give both alike',
         )
     tree = {**preset, **given, "baseline_pressure": baseline, "set_point": baseline}
     reference = PRESSURE.parse(tree["reference_pressure"])
     if PRESSURE.parse(baseline) <= reference + 0.1 * MMHG:
-        raise InputError("csf.baseline_pressure", f'"{baseline}"', f'allowed is a pressure above csf.reference_pressure ("{tree["reference_pressure"]}")')
+        raise InputError(
+            "csf.baseline_pressure",
+            f'"{baseline}"',
+            f'allowed is a pressure above csf.reference_pressure ("{tree["reference_pressure"]}")',
+        )
     return tree
 
 
@@ -197,7 +211,9 @@ def _injections(case: Case) -> list[Tree]:
         start = free if injection.start is None else injection.start
         if start < free - 1e-9:
             raise InputError(
-                f"injection.{index}.start", f'"{TIME.format(start)}"', f"allowed is no earlier than the end of the one before, {TIME.format(round(free, 6))}"
+                f"injection.{index}.start",
+                f'"{TIME.format(start)}"',
+                f"allowed is no earlier than the end of the one before, {TIME.format(round(free, 6))}",
             )
         # Written and read back, so that a computed start is the same number in the file and in the model.
         tree["start"] = TIME.format(start)
@@ -226,4 +242,8 @@ def _check_levels(case: Case) -> None:
         above = LEVELS.index(injection.level.split("/")[0])
         if not first <= above < last:
             span = "-".join(case.anatomy.span)
-            raise InputError(f"injection.{index}.level", f'"{injection.level}"', f"allowed is an interspace within anatomy.span, {span}")
+            raise InputError(
+                f"injection.{index}.level",
+                f'"{injection.level}"',
+                f"allowed is an interspace within anatomy.span, {span}",
+            )

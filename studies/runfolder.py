@@ -75,14 +75,24 @@ def read_status(folder: Path) -> Status | None:
     """How the run in a folder ended; None where it has not."""
     try:
         data = json.loads((folder / STATUS).read_text(encoding="utf-8"))
-        return Status(data["state"], data.get("reason") or "", data.get("key") or "", float(data.get("wall_time_s") or 0.0))
+        return Status(
+            data["state"], data.get("reason") or "", data.get("key") or "", float(data.get("wall_time_s") or 0.0)
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def write_status(folder: Path, status: Status) -> None:
     """Write `status.json`, the last file of a run."""
-    write_json(folder / STATUS, {"state": status.state, "reason": status.reason, "key": status.key, "wall_time_s": round(status.wall_time_s, 3)})
+    write_json(
+        folder / STATUS,
+        {
+            "state": status.state,
+            "reason": status.reason,
+            "key": status.key,
+            "wall_time_s": round(status.wall_time_s, 3),
+        },
+    )
 
 
 def check_folder(folder: Path, key: str, case_text: str) -> bool:
@@ -102,7 +112,7 @@ def check_folder(folder: Path, key: str, case_text: str) -> bool:
             raise InputError("--out", f'"{folder}", a file', allowed)
         names = {path.name for path in folder.iterdir()} if folder.exists() else set()
         held = (folder / CASE).read_text(encoding="utf-8") if CASE in names else None
-    except (OSError, ValueError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError("--out", f'"{folder}", which cannot be read', allowed) from error
     if held is None:
         if names - {".lock"}:
@@ -129,7 +139,9 @@ def locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         stream = (folder / ".lock").open("w")
     except OSError as error:
-        raise InputError("--out", f'"{folder}"', f"allowed is a folder that can be written ({error.strerror})") from error
+        raise InputError(
+            "--out", f'"{folder}"', f"allowed is a folder that can be written ({error.strerror})"
+        ) from error
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -215,7 +227,12 @@ class RunFolder:
             step["wall_time_s"] = round(time.monotonic() - self._begin, 3)
             with (self.path / "steps.jsonl").open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(_finite(step)) + "\n")
-            self._log.info("t %.6g s, step %.4g s, %s Newton iterations", row.get("time_s", 0), row.get("step_s", 0), row.get("newton_iterations", "-"))
+            self._log.info(
+                "t %.6g s, step %.4g s, %s Newton iterations",
+                row.get("time_s", 0),
+                row.get("step_s", 0),
+                row.get("newton_iterations", "-"),
+            )
             for watcher in self.on_row:
                 watcher(row)
 
@@ -260,7 +277,9 @@ class RunFolder:
         for stream, _ in self._streams.values():
             stream.close()
         write_json(self.path / SUMMARY, self._summary_data(status))
-        self._log.info("%s%s after %.1f s", status.state, f": {status.reason}" if status.reason else "", status.wall_time_s)
+        self._log.info(
+            "%s%s after %.1f s", status.state, f": {status.reason}" if status.reason else "", status.wall_time_s
+        )
         for handler in list(self._log.handlers):
             handler.close()
             self._log.removeHandler(handler)
@@ -279,17 +298,22 @@ class RunFolder:
                 "version": known.version if known else 1,
             }
         if self._mesh_note:
-            data["mesh"] = {"value": self._mesh_note, "unit": "", "definition": "size of the mesh and its discretisation error", "version": 1}
+            data["mesh"] = {
+                "value": self._mesh_note,
+                "unit": "",
+                "definition": "size of the mesh and its discretisation error",
+                "version": 1,
+            }
         return data
 
     def _write(self, name: str, rows: Sequence[Mapping[str, float]]) -> None:
         if not rows:
             return
         if name not in self._streams:
-            stream = (self.path / name).open("w", newline="", encoding="utf-8")
-            writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+            opened = (self.path / name).open("w", newline="", encoding="utf-8")
+            writer = csv.DictWriter(opened, list(rows[0]), lineterminator="\n")
             writer.writeheader()
-            self._streams[name] = (stream, writer)
+            self._streams[name] = (opened, writer)
         stream, writer = self._streams[name]
         writer.writerows({key: _text(value) for key, value in row.items()} for row in rows)
         stream.flush()
@@ -303,7 +327,8 @@ class RunFolder:
         body = "\n".join(lines)
         write_text(
             self.path / "fields.pvd",
-            f'<?xml version="1.0"?>\n<VTKFile type="Collection" version="1.0">\n  <Collection>\n{body}\n  </Collection>\n</VTKFile>\n',
+            '<?xml version="1.0"?>\n<VTKFile type="Collection" version="1.0">\n  <Collection>\n'
+            f"{body}\n  </Collection>\n</VTKFile>\n",
         )
 
 

@@ -31,7 +31,14 @@ def ranks_here() -> int:
     return max(int(os.environ.get(name, "1") or "1") for name in _MPI_VARIABLES)
 
 
-def run(case_file: Path, out: Path, settings: Sequence[str] = (), ranks: int = 1, quiet: bool = False, simulator: str = SIMULATOR) -> int:
+def run(
+    case_file: Path,
+    out: Path,
+    settings: Sequence[str] = (),
+    ranks: int = 1,
+    quiet: bool = False,
+    simulator: str = SIMULATOR,
+) -> int:
     """Run a case file.
 
     Args:
@@ -86,13 +93,17 @@ def run_resolved(case: Case, out: Path, quiet: bool = False, simulator: str = SI
 
         def watch(path: Path, row: Mapping[str, Any]) -> None:
             pressure = row.get("csf_pressure_mmHg")
-            note = f"t {row['time_s']:.0f} of {end:.0f} s" + (f", CSF {pressure:.2f} mmHg" if isinstance(pressure, float) else "")
+            note = f"t {row['time_s']:.0f} of {end:.0f} s" + (
+                f", CSF {pressure:.2f} mmHg" if isinstance(pressure, float) else ""
+            )
             progress.update(float(row["time_s"]), note)
 
         try:
             if first:
                 with locked(out):
-                    (folder,) = named_simulator(simulator)(comm, [case], folder_maker(comm, {text: out}, {text: key}, watch))
+                    (folder,) = named_simulator(simulator)(
+                        comm, [case], folder_maker(comm, {text: out}, {text: key}, watch)
+                    )
             else:
                 (folder,) = named_simulator(simulator)(comm, [case], folder_maker(comm, {text: out}, {text: key}))
         except KeyboardInterrupt:
@@ -138,7 +149,17 @@ def _launch(text: str, key: str, out: Path, ranks: int, quiet: bool) -> int:
     with locked(out):
         resolved = out / ".case-resolved.toml"
         write_text(resolved, text)
-    command = [mpirun, "-n", str(ranks), sys.executable, "-m", "studies.runner", str(resolved), str(out), *(["--quiet"] if quiet else [])]
+    command = [
+        mpirun,
+        "-n",
+        str(ranks),
+        sys.executable,
+        "-m",
+        "studies.runner",
+        str(resolved),
+        str(out),
+        *(["--quiet"] if quiet else []),
+    ]
     environment = {**os.environ, "PYTHONPATH": search_path()}
     process = subprocess.Popen(command, env=environment, start_new_session=True, stdin=subprocess.DEVNULL)
     try:

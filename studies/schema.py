@@ -61,7 +61,10 @@ def _resolved(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, An
         parts = [part for part in node["anyOf"] if part.get("type") != "null"]
         node = {**{key: value for key, value in node.items() if key != "anyOf"}, **parts[0]}
     if "$ref" in node:
-        node = {**definitions[node["$ref"].rpartition("/")[2]], **{key: value for key, value in node.items() if key != "$ref"}}
+        node = {
+            **definitions[node["$ref"].rpartition("/")[2]],
+            **{key: value for key, value in node.items() if key != "$ref"},
+        }
     return node
 
 
@@ -72,12 +75,18 @@ def _allowed(node: dict[str, Any]) -> str:
         return f"`{node['const']}`"
     if "x-unit" in node:
         return f"quantity, such as `{node['examples'][0]}`"
-    return {"boolean": "`true`, `false`", "integer": "whole number", "number": "number", "array": "list", "object": "table"}.get(
-        str(node.get("type")), "text"
-    )
+    return {
+        "boolean": "`true`, `false`",
+        "integer": "whole number",
+        "number": "number",
+        "array": "list",
+        "object": "table",
+    }.get(str(node.get("type")), "text")
 
 
-def _rows(schema: dict[str, Any], prefix: str, definitions: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], bool]]:
+def _rows(
+    schema: dict[str, Any], prefix: str, definitions: dict[str, Any]
+) -> Iterator[tuple[str, dict[str, Any], bool]]:
     needed = set(schema.get("required", ()))
     for name, raw in schema.get("properties", {}).items():
         node = _resolved(raw, definitions)
@@ -104,6 +113,14 @@ def _default(key: str, node: dict[str, Any], needed: bool) -> str:
     return "" if value is None or value == [] else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
+def _later(key: str) -> str:
+    """What of a key this version refuses."""
+    for start, text in LATER.items():
+        if key == start or key.startswith(f"{start}."):
+            return f"not yet{': ' + text if text else ''}"
+    return ""
+
+
 def markdown() -> str:
     """docs/case-file.md."""
     lines = [
@@ -111,28 +128,34 @@ def markdown() -> str:
         "",
         "Made by `python -m studies.schema`; do not edit. The format itself is described in the tutorial.",
         "",
-        'A case is a TOML file. A quantity is text with a unit (`"10 mL"`, `"20 mL/min"`, `"4.4 mmHg"`); a bare number is taken only where',
-        "there is no dimension. An unknown key is refused with the nearest known one. `[[injection]]` and `[[leak]]` may stand several",
-        "times; `--set` and `--vary` count them from 0 (`injection.0.volume`). `case.toml` in a run folder holds every value as used.",
+        'A case is a TOML file. A quantity is text with a unit (`"10 mL"`, `"20 mL/min"`, `"4.4 mmHg"`); a bare number',
+        "is taken only where there is no dimension. An unknown key is refused with the nearest known one.",
+        "`[[injection]]` and `[[leak]]` may stand several times; `--set` and `--vary` count them from 0",
+        "(`injection.0.volume`). `case.toml` in a run folder holds every value as used.",
         "",
     ]
     for kind, title in (("case", "Keys"), ("study", "Keys of a study file, beside those of a case")):
         schema = json_schema(kind)
         rows = [row for row in _rows(schema, "", schema["$defs"]) if (kind == "case") != row[0].startswith("sweep.")]
         rows = [row for row in rows if not row[0].startswith("materials.")]
-        lines += [f"## {title}", "", "| key | allowed | default | what it is | in this version |", "|---|---|---|---|---|"]
+        lines += [
+            f"## {title}",
+            "",
+            "| key | allowed | default | what it is | in this version |",
+            "|---|---|---|---|---|",
+        ]
         for key, node, needed in rows:
-            later = next((f"not yet{': ' + text if text else ''}" for start, text in LATER.items() if key == start or key.startswith(f"{start}.")), "")
-            lines.append(f"| `{key}` | {_allowed(node)} | {_default(key, node, needed)} | {node.get('description', '')} | {later} |")
+            cells = (f"`{key}`", _allowed(node), _default(key, node, needed), node.get("description", ""), _later(key))
+            lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     lines += ["## Patients", "", "| patient | `[csf]` key | value | source | tag |", "|---|---|---|---|---|"]
-    lines += [f"| `{row.patient}` | `{row.key}` | {row.value} | {row.source} | {row.tag} |" for table in presets().values() for row in table.values()]
+    for preset in (value for values in presets().values() for value in values.values()):
+        lines.append(f"| `{preset.patient}` | `{preset.key}` | {preset.value} | {preset.source} | {preset.tag} |")
     lines += ["", "## Materials", "", "`[materials.NAME]`; the last column says how far a value can be trusted.", ""]
     lines += ["| key | default | low | high | unit | source | tag |", "|---|---|---|---|---|---|---|"]
-    lines += [
-        f"| `materials.{row.key}` | {row.value:g} | {row.low:g} | {row.high:g} | {row.unit} | {row.source} | {row.tag} |"
-        for row in parameter_table().values()
-    ]
+    for row in parameter_table().values():
+        figures = f"{row.value:g} | {row.low:g} | {row.high:g}"
+        lines.append(f"| `materials.{row.key}` | {figures} | {row.unit} | {row.source} | {row.tag} |")
     return "\n".join(lines) + "\n"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import fem
-from geometry import MeshSize, SpineMesh, cached_mesh, read_mesh
+from geometry import MeshSize, SpineMesh, cached_mesh
 from studies.case import MESH_SIZES, Case
 from studies.quantities import LENGTH
 from studies.reading import case_hash
@@ -34,12 +34,22 @@ def mesh_of(case: Case) -> SpineMesh:
         geometry.MeshError: the mesh cannot be read, or is not good enough.
     """
     if case.anatomy.mesh is not None:
+        from geometry import read_mesh
+
         return read_mesh(case.anatomy.mesh)
     assert case.anatomy.span is not None
     anatomy = build_anatomy(case)
-    size = MeshSize.named(case.mesh.size) if case.mesh.size in MESH_SIZES else MeshSize.from_length(LENGTH.parse(case.mesh.size))
+    size = (
+        MeshSize.named(case.mesh.size)
+        if case.mesh.size in MESH_SIZES
+        else MeshSize.from_length(LENGTH.parse(case.mesh.size))
+    )
     focus = [
-        float(anatomy.needle_tip(injection.level, injection.approach, injection.side or "midline", injection.offset).point[2])
+        float(
+            anatomy.needle_tip(
+                injection.level, injection.approach, injection.side or "midline", injection.offset
+            ).point[2]
+        )
         for injection in case.injection
     ]
     return cached_mesh(anatomy, case.anatomy.span, size, sorted(set(focus)))

@@ -38,11 +38,16 @@ class SweepSection(Section):
     """`[sweep]`: what varies, and how."""
 
     mode: Literal["grid", "zip", "list", "lhs", "sobol"] = Field(
-        default="grid", description="grid: every combination; zip: values side by side; list: the cases of [[sweep.cases]]"
+        default="grid",
+        description="grid: every combination; zip: values side by side; list: the cases of [[sweep.cases]]",
     )
     vary: dict[str, Any] = Field(default_factory=dict, description="dotted keys and their values")
-    cases: list[dict[str, Any]] = Field(default_factory=list, description="mode list: one table of dotted keys per case")
-    samples: Annotated[StrictInt, Field(ge=1, le=MAX_CASES)] | None = Field(default=None, description="sampled modes: how many cases")
+    cases: list[dict[str, Any]] = Field(
+        default_factory=list, description="mode list: one table of dotted keys per case"
+    )
+    samples: Annotated[StrictInt, Field(ge=1, le=MAX_CASES)] | None = Field(
+        default=None, description="sampled modes: how many cases"
+    )
     seed: Annotated[StrictInt, Field(ge=0)] | None = Field(default=None, description="sampled modes: seed")
 
 
@@ -104,7 +109,9 @@ def read_study(path: Path, vary: Sequence[str] = (), settings: Iterable[str] = (
         key, values = split_assignment(text, "--vary")
         set_vary(tree, key, [parse_value(value) for value in split_list(values)])
     if "sweep" not in tree:
-        raise InputError(str(path), "nothing that varies", "allowed is a study file with [sweep.vary], or --vary KEY=VALUE,VALUE")
+        raise InputError(
+            str(path), "nothing that varies", "allowed is a study file with [sweep.vary], or --vary KEY=VALUE,VALUE"
+        )
     return plan_study(tree, path)
 
 
@@ -112,7 +119,7 @@ def plan_study(tree: Tree, path: Path) -> Plan:
     """The plan of a study given as a tree; `path` is what a mesh file is named relative to."""
     sweep_tree = tree["sweep"]
     base = {key: value for key, value in tree.items() if key != "sweep"}
-    sweep = validate(SweepSection, sweep_tree, "sweep") if isinstance(sweep_tree, dict) else None
+    sweep = validate(SweepSection, sweep_tree, table="sweep") if isinstance(sweep_tree, dict) else None
     if sweep is None:
         raise InputError("sweep", shown(sweep_tree), "allowed is a table")
     varied = _design(sweep)
@@ -127,9 +134,11 @@ def plan_study(tree: Tree, path: Path) -> Plan:
 
 
 def _plan(read: Sequence[tuple[Mapping[str, Any], Case]], source: str) -> Plan:
-    span = window(case for _, case in read if case.anatomy.mesh is None and case.anatomy.span is None) if any(
-        case.anatomy.mesh is None and case.anatomy.span is None for _, case in read
-    ) else None
+    span = (
+        window(case for _, case in read if case.anatomy.mesh is None and case.anatomy.span is None)
+        if any(case.anatomy.mesh is None and case.anatomy.span is None for _, case in read)
+        else None
+    )
     cases: list[StudyCase] = []
     seen: dict[str, str] = {}
     groups: dict[str, str] = {}
@@ -137,7 +146,9 @@ def _plan(read: Sequence[tuple[Mapping[str, Any], Case]], source: str) -> Plan:
         resolved = resolve(case, span, f"case {number} of {len(read)}" if len(read) > 1 else "")
         key = case_hash(resolved)
         if key in seen:
-            raise InputError(f"case {number} of {len(read)}", "", f"it is the same as case {seen[key]}: every case is needed once")
+            raise InputError(
+                f"case {number} of {len(read)}", "", f"it is the same as case {seen[key]}: every case is needed once"
+            )
         seen[key] = str(number)
         path_key = _path_key(resolved)
         group = groups.setdefault(path_key, f"path-{len(groups) + 1:04d}")
@@ -213,22 +224,46 @@ def split_list(text: str) -> list[str]:
 def _design(sweep: SweepSection) -> list[dict[str, Any]]:
     """The values of the varied keys, case by case."""
     if sweep.mode in ("lhs", "sobol"):
-        raise InputError("sweep.mode", f'"{sweep.mode}"', 'not available in this version; see CHANGELOG; allowed is "grid", "zip" or "list"')
+        raise InputError(
+            "sweep.mode",
+            f'"{sweep.mode}"',
+            'not available in this version; see CHANGELOG; allowed is "grid", "zip" or "list"',
+        )
     if sweep.mode == "list":
         if not sweep.cases or sweep.vary:
-            raise InputError("sweep.cases", f"{len(sweep.cases)} cases", "mode list takes one [[sweep.cases]] table per case, and no [sweep.vary]")
+            raise InputError(
+                "sweep.cases",
+                f"{len(sweep.cases)} cases",
+                "mode list takes one [[sweep.cases]] table per case, and no [sweep.vary]",
+            )
         return [dict(case) for case in sweep.cases]
     if sweep.cases:
-        raise InputError("sweep.cases", f"{len(sweep.cases)} cases", f'mode {sweep.mode} takes [sweep.vary]; [[sweep.cases]] belongs to mode "list"')
+        raise InputError(
+            "sweep.cases",
+            f"{len(sweep.cases)} cases",
+            f'mode {sweep.mode} takes [sweep.vary]; [[sweep.cases]] belongs to mode "list"',
+        )
     if not sweep.vary:
-        raise InputError("sweep.vary", "nothing", 'allowed are dotted keys with lists, such as "injection.0.volume" = ["5 mL", "10 mL"]')
+        raise InputError(
+            "sweep.vary",
+            "nothing",
+            'allowed are dotted keys with lists, such as "injection.0.volume" = ["5 mL", "10 mL"]',
+        )
     for key, values in sweep.vary.items():
         if not isinstance(values, list) or not values:
-            raise InputError(f'sweep.vary."{key}"', shown(values), f'mode {sweep.mode} takes a list of values, such as ["5 mL", "10 mL"]')
+            raise InputError(
+                f'sweep.vary."{key}"',
+                shown(values),
+                f'mode {sweep.mode} takes a list of values, such as ["5 mL", "10 mL"]',
+            )
     lengths = {key: len(values) for key, values in sweep.vary.items()}
     if sweep.mode == "zip":
         if len(set(lengths.values())) > 1:
-            raise InputError("sweep.vary", ", ".join(f"{key} {length}" for key, length in lengths.items()), "mode zip takes lists of one length")
+            raise InputError(
+                "sweep.vary",
+                ", ".join(f"{key} {length}" for key, length in lengths.items()),
+                "mode zip takes lists of one length",
+            )
         return [dict(zip(sweep.vary, values, strict=True)) for values in zip(*sweep.vary.values(), strict=True)]
     if math.prod(lengths.values()) > MAX_CASES:
         raise InputError("sweep.vary", f"{math.prod(lengths.values())} cases", f"allowed are at most {MAX_CASES}")

@@ -1,7 +1,8 @@
 """Many cases: a local pool of workers, safe to interrupt and to call again.
 
-A sweep folder holds `study.toml`, `plan.json` (every case as resolved, its group and key), `design.csv`, `runs/NAME/` and the
-table. Every group of cases that share an injection path is one worker process with one rank and one BLAS thread.
+A sweep folder holds `study.toml`, `plan.json` (every case as resolved, its group and key), `design.csv`, `runs/NAME/`
+and the table. Every group of cases that share an injection path is one worker process with one rank and one BLAS
+thread.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import IO, Any, Final
 import pandas as pd
 import psutil
 
-from studies.console import Progressing, complain, say
+from studies.console import Progressing, complain
 from studies.errors import InputError
 from studies.reading import case_toml
 from studies.results import CaseState, case_states, collect, counts, is_sweep
@@ -63,7 +64,13 @@ def default_jobs() -> int:
 def plan_tree(plan: Plan) -> dict[str, Any]:
     """`plan.json` of a plan."""
     cases = [
-        {"name": case.name, "group": case.group, "key": run_key(case.case), "varied": dict(case.varied), "case": case_toml(case.case)}
+        {
+            "name": case.name,
+            "group": case.group,
+            "key": run_key(case.case),
+            "varied": dict(case.varied),
+            "case": case_toml(case.case),
+        }
         for case in plan.cases
     ]
     return {"identity": plan.identity, "cases": cases}
@@ -87,7 +94,9 @@ def check(plan: Plan, folder: Path, resume: bool) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         if resume:
             return
-        raise InputError("--out", f'"{folder}", whose plan.json is damaged', "allowed is --resume to write it again, or a new folder") from None
+        raise InputError(
+            "--out", f'"{folder}", whose plan.json is damaged', "allowed is --resume to write it again, or a new folder"
+        ) from None
     if identity != plan.identity:
         raise InputError("--out", f'"{folder}", which holds another study', allowed)
 
@@ -110,13 +119,20 @@ def prepare(plan: Plan, folder: Path, resume: bool = False) -> Sweep:
     return Sweep(folder, plan)
 
 
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def describe(plan: Plan) -> list[str]:
     """What `--dry-run` says."""
     groups = plan.groups
-    lines = [f"{len(plan.cases)} case{'s' if len(plan.cases) != 1 else ''} along {len(groups)} injection path{'s' if len(groups) != 1 else ''}"]
+    lines = [f"{_count(len(plan.cases), 'case')} along {_count(len(groups), 'injection path')}"]
     spans = sorted({"-".join(case.case.anatomy.span) for case in plan.cases if case.case.anatomy.span})
     lines.append(f"window {', '.join(spans)}; mesh {', '.join(sorted({case.case.mesh.size for case in plan.cases}))}")
-    lines += [f"  {case.name}: " + ", ".join(f"{key} = {value}" for key, value in case.varied.items()) + f" ({case.group})" for case in plan.cases]
+    lines += [
+        f"  {case.name}: " + ", ".join(f"{key} = {value}" for key, value in case.varied.items()) + f" ({case.group})"
+        for case in plan.cases
+    ]
     return lines
 
 
@@ -132,7 +148,13 @@ def _pending(sweep: Sweep, resume: bool) -> list[str]:
     return list(groups)
 
 
-def execute(sweeps: Sequence[Sweep], jobs: int | None = None, resume: bool = False, simulator: str = SIMULATOR, label: str = "sweep") -> int:
+def execute(
+    sweeps: Sequence[Sweep],
+    jobs: int | None = None,
+    resume: bool = False,
+    simulator: str = SIMULATOR,
+    label: str = "sweep",
+) -> int:
     """Compute what is missing of one or more sweeps in one pool, and write their tables.
 
     Returns:
@@ -172,7 +194,12 @@ def _work(sweep: Sweep, group: str) -> float:
 
 
 def _run_queue(
-    queue: list[tuple[Sweep, str]], running: list[_Job], sweeps: Sequence[Sweep], jobs: int, simulator: str, progress: Progressing
+    queue: list[tuple[Sweep, str]],
+    running: list[_Job],
+    sweeps: Sequence[Sweep],
+    jobs: int,
+    simulator: str,
+    progress: Progressing,
 ) -> None:
     ended = -1
     while queue or running:
@@ -209,7 +236,9 @@ def _start(sweep: Sweep, group: str, simulator: str) -> _Job:
     command = [sys.executable, "-m", "studies.worker", str(sweep.folder), group, "--simulator", simulator, "--leash"]
     one = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     environment: Mapping[str, str] = {**os.environ, **one, "PYTHONPATH": search_path()}
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+    )
     return _Job(sweep, group, process, log)
 
 
@@ -225,7 +254,8 @@ def _finish(job: _Job) -> None:
             case.path.mkdir(parents=True, exist_ok=True)
             if not (case.path / "case.toml").is_file():
                 write_text(case.path / "case.toml", case.entry["case"])
-            reason = f"the worker ended with status {job.process.returncode}{_last_line(job.log.name)}; see logs/{job.group}.log"
+            ended = f"the worker ended with status {job.process.returncode}"
+            reason = f"{ended}{_last_line(job.log.name)}; see logs/{job.group}.log"
             write_status(case.path, Status("failed", reason, case.entry["key"]))
 
 

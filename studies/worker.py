@@ -48,7 +48,10 @@ def named_simulator(name: str) -> Simulator:
 
 
 def folder_maker(
-    comm: MPI.Comm | None, paths: dict[str, Path], keys: dict[str, str], watch: Callable[[Path, Any], None] | None = None
+    comm: MPI.Comm | None,
+    paths: dict[str, Path],
+    keys: dict[str, str],
+    watch: Callable[[Path, Any], None] | None = None,
 ) -> Callable[[Case, SpineMesh, float], RunFolder]:
     """A function that makes the run folder of a case, looked up by its text."""
     rank, ranks = (comm.rank, comm.size) if comm is not None else (0, 1)
@@ -121,7 +124,9 @@ def run_group(folder: Path, group: str, simulator: str = SIMULATOR) -> int:
     return DONE if all(sink.status is not None and sink.status.state == "done" for sink in sinks) else FAILED
 
 
-def _end_all(paths: dict[str, Path], keys: dict[str, str], state: Literal["invalid", "failed", "interrupted"], reason: str) -> None:
+def _end_all(
+    paths: dict[str, Path], keys: dict[str, str], state: Literal["invalid", "failed", "interrupted"], reason: str
+) -> None:
     """Give every case of a group that has no status of its own the group's."""
     for text, path in paths.items():
         status = read_status(path)
@@ -155,7 +160,9 @@ def _watch_leash() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry of `python -m studies.worker`."""
-    parser = argparse.ArgumentParser(prog="python -m studies.worker", description="Compute what is missing of one group of a sweep.")
+    parser = argparse.ArgumentParser(
+        prog="python -m studies.worker", description="Compute what is missing of one group of a sweep."
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("group")
     parser.add_argument("--simulator", default=SIMULATOR, help=argparse.SUPPRESS)

@@ -85,7 +85,7 @@ def measurements(use: Literal["calibration", "validation"], quantity: str) -> li
 def pratt(volume_mL: float, form: Literal["quadratic", "power"] = "quadratic") -> float:
     """Static epidural pressure [mmHg] of Pratt's fit (2014) at a volume [mL]; it holds from 6 to 38 mL."""
     curves = pd.read_csv(FOLDER / "validation" / "curves.csv").set_index("id")
-    a, b = (float(curves.loc[f"pratt-{form}", name]) for name in ("a", "b"))
+    a, b = (float(curves[name][f"pratt-{form}"]) for name in ("a", "b"))
     return a * volume_mL**2 + b * volume_mL if form == "quadratic" else float(a * volume_mL**b)
 
 

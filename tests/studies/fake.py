@@ -1,7 +1,7 @@
 """A stand-in for the solver: closed-form curves, and cases that misbehave on purpose.
 
-A worker process finds it by name, so what a case does is decided by its rate: 13 mL/min cannot be posed, 14 mL/min fails after two
-steps, 15 mL/min kills its process, 16 mL/min takes for ever.
+A worker process finds it by name, so what a case does is decided by its rate: 13 mL/min cannot be posed, 14 mL/min
+fails after two steps, 15 mL/min kills its process, 16 mL/min takes for ever.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ def row(case: Case, moment: float, step: float) -> dict[str, float]:
     for name, rise in values.items():
         out[f"{name}_mmHg"] = base + rise
         out[f"{name}_rise_mmHg"] = rise
-    zeros = "epidural_swelling venous_displaced foraminal_outflow end_outflow resorbed leaked_csf injectate_intrathecal clot_volume lysed"
+    zeros = "epidural_swelling venous_displaced foraminal_outflow end_outflow resorbed"
+    zeros += " leaked_csf injectate_intrathecal clot_volume lysed"
     out |= {f"{name}_mL": 0.0 for name in zeros.split()}
     out |= {"csf_displaced_mL": 0.5 * volume * decay, "csf_displaced_lumbosacral_mL": 0.45 * volume * decay}
     out |= {"csf_to_cranial_mL": 0.0, "csf_to_caudal_mL": 0.0, "cord_uptake_mL": 0.0, "volume_balance_error": 0.0}
@@ -117,4 +118,6 @@ def _simulate(case: Case, sink: RunFolder, rate: int) -> None:
         before = moment
     sink.profile([{"time_s": before, "z_mm": 1.0, "sac_area_mm2": 200.0}])
     sink.fields(FakeSnapshot(before))
-    sink.finished({"degrees_of_freedom": 1000.0, "newton_iterations": 20.0, "wall_time_s": 1.0, "mesh_quality_min": 0.3})
+    sink.finished(
+        {"degrees_of_freedom": 1000.0, "newton_iterations": 20.0, "wall_time_s": 1.0, "mesh_quality_min": 0.3}
+    )

@@ -1,0 +1,155 @@
+"""Mistakes as users make them: status 2, one clear line, no traceback, nothing written."""
+
+import pytest
+
+GOOD = '[[injection]]\nlevel = "L3/L4"\nvolume = "10 mL"\n'
+MISTAKES = {
+    "no injection": ("", "injection: got none"),
+    "empty injection": ("injection = []", "injection: got none"),
+    "injection is a table": ('[injection]\nlevel = "L3/L4"\nvolume = "10 mL"', "[[injection]]"),
+    "no volume": ('[[injection]]\nlevel = "L3/L4"', "injection.0.volume: got nothing"),
+    "bare number": ('[[injection]]\nlevel = "L3/L4"\nvolume = 10', "bare number has no unit"),
+    "missing unit": (GOOD.replace("10 mL", "10"), "the unit is missing"),
+    "wrong unit": (GOOD.replace("10 mL", "10 mmHg"), "the unit is of another kind"),
+    "unknown unit": (GOOD.replace("10 mL", "10 drops"), "the unit is not known"),
+    "negative volume": (GOOD.replace("10 mL", "-10 mL"), "0 to 150 mL"),
+    "volume not finite": (GOOD.replace("10 mL", "nan mL"), "must be finite"),
+    "huge volume": (GOOD.replace("10 mL", "1e6 mL"), "0 to 150 mL"),
+    "unknown key": (GOOD.replace("volume", "volum"), 'did you mean "volume"?'),
+    "unknown table": (GOOD + "[tmie]\nfollow_up = '1 min'", 'did you mean "time"?'),
+    "unknown level": (GOOD.replace("L3/L4", "L3/L9"), 'the nearest is "L3/L4"'),
+    "level outside the span": (GOOD + '[anatomy]\nspan = ["T1", "T12"]', "within anatomy.span, T1-T12"),
+    "span upwards": (GOOD + '[anatomy]\nspan = ["S2", "T10"]', "from cranial to caudal"),
+    "unknown patient": ('patient = "pdhp"\n' + GOOD, '"healthy", "pdph" or "sih"'),
+    "no TOML": ("this is no TOML", "no valid TOML"),
+    "truncated": (GOOD[:-8], "no valid TOML"),
+    "duplicate key": (GOOD + 'volume = "5 mL"', "no valid TOML"),
+    "unknown material": (GOOD + "[materials.fatt]\nmobility = '1e-7 m^2/(Pa s)'", 'did you mean "fat"?'),
+    "material of another dimension": (GOOD + "[materials.fat]\nyoungs_modulus = '15 mmHg/mL'", "of another kind"),
+    "override of an unknown level": (GOOD + "[anatomy.overrides.L7]\nsac_ap = '13 mm'", "a level or an interspace"),
+    "impossible anatomy": (GOOD + "[anatomy.overrides.L3]\nsac_ap = '40 mm'", "L3"),
+    "missing mesh": (GOOD + "[anatomy]\nmesh = 'nowhere.msh'", "nowhere.msh"),
+    "a study": (GOOD + "[sweep.vary]\n'injection.0.volume' = ['5 mL']", "bloodpatch sweep"),
+    "later version": (GOOD + "[[leak]]\nlevel = 'L3/L4'\nsite = 'dorsal'", "not available in this version"),
+    "mesh size": (GOOD + "[mesh]\nsize = 'corse'", '"draft", "default", "fine"'),
+    "unphysical pressure": (GOOD + "[csf]\nbaseline_pressure = '-5 mmHg'", "csf.reference_pressure"),
+    "unicode": ('"pati\\u0000ent" = "\\u202e"\n' + GOOD, "unknown key"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_run_refuses(name, command, tmp_path):
+    text, said = MISTAKES[name]
+    path = tmp_path / "case.toml"
+    path.write_text(text, encoding="utf-8")
+    called = command("run", path, "--out", tmp_path / "out")
+    assert called.status == 2
+    assert said in called.err
+    assert called.err.count("\n") == 1
+    assert "Traceback" not in called.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "injection.0.volum=5mL"], "did you mean"),
+        (["--set", "injection.0.volume"], "KEY=VALUE"),
+        (["--set", "injection.7.volume=5mL"], "an index from 0 to 1"),
+        (["--set", "injection.0.volume.x=5mL"], "is no table"),
+        (["--set", "=5mL"], "KEY=VALUE"),
+        (["--ranks", "none"], "--ranks"),
+        (["--bogus"], "--bogus"),
+    ],
+)
+def test_run_refuses_options(arguments, said, command, case_file, tmp_path):
+    called = command("run", case_file, "--out", tmp_path / "out", *arguments)
+    assert (called.status, called.err.count("\n")) == (2, 1)
+    assert said in called.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_unreadable_files(command, tmp_path):
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "large.toml").write_text("#" * 2_000_000)
+    for name, said in (
+        ("nowhere.toml", "no such file"),
+        (".", "a folder"),
+        ("binary.toml", "UTF-8"),
+        ("large.toml", "bytes"),
+    ):
+        called = command("run", tmp_path / name, "--out", tmp_path / "out")
+        assert (called.status, called.err.count("\n")) == (2, 1)
+        assert said in called.err
+
+
+def test_out_that_holds_something_else(command, case_file, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("mine")
+    for out, said in (
+        (tmp_path / "notes", "holds other files"),
+        (case_file, "a file"),
+        (case_file / "below", "cannot"),
+    ):
+        called = command("run", case_file, "--out", out)
+        assert (called.status, called.err.count("\n")) == (2, 1)
+        assert said in called.err
+    assert [path.name for path in (tmp_path / "notes").iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize(
+    ("vary", "said"),
+    [
+        (["injection.0.volume=5mL,10"], "case 2 of 2: injection.0.volume"),
+        (["injection.0.volume=5mL,0.005L"], "the same as case 1"),
+        (["injection.0.level=L3/L4,L9/L9"], "case 2 of 2: injection.0.level"),
+        (["injection.0.volum=5mL,10mL"], "did you mean"),
+        (["injection.0.volume"], "KEY=VALUE"),
+        ([], "nothing that varies"),
+    ],
+)
+def test_sweep_refuses(vary, said, command, case_file, tmp_path):
+    options = [part for text in vary for part in ("--vary", text)]
+    called = command("sweep", case_file, "--out", tmp_path / "out", *options)
+    assert (called.status, called.err.count("\n")) == (2, 1)
+    assert said in called.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("sweep", "said"),
+    [
+        ("[sweep]\nmode = 'lhs'", "not available in this version"),
+        ("[sweep]\nmode = 'diagonal'", "sweep.mode"),
+        ("[sweep.vary]\n'injection.0.volume' = '5 mL'", "a list of values"),
+        (
+            "[sweep]\nmode='zip'\n[sweep.vary]\n'injection.0.volume'=['5 mL','6 mL']\n'injection.0.rate'=['9 mL/min']",
+            "one length",
+        ),
+        ("[sweep]\nmode = 'list'", "[[sweep.cases]]"),
+        ("[sweep]\nmood = 'list'", 'did you mean "mode"'),
+        ("sweep = 3", "sweep"),
+    ],
+)
+def test_study_files_refused(sweep, said, command, tmp_path):
+    study = tmp_path / "study.toml"
+    study.write_text(f"{sweep}\n{GOOD}" if sweep.startswith("sweep =") else f"{GOOD}{sweep}\n", encoding="utf-8")
+    called = command("sweep", study, "--out", tmp_path / "out")
+    assert (called.status, called.err.count("\n")) == (2, 1)
+    assert said in called.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["status", "collect", "compare"])
+def test_folders_that_hold_no_sweep(name, command, tmp_path):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        called = command(name, folder)
+        assert (called.status, called.err.count("\n")) == (2, 1)
+
+
+def test_executor_that_is_not_there(command, case_file, tmp_path):
+    called = command(
+        "sweep", case_file, "--vary", "injection.0.volume=1mL,2mL", "--executor", "slurm", "--out", tmp_path / "out"
+    )
+    assert called.status == 2
+    assert "not available in this version" in called.err

@@ -1,0 +1,161 @@
+import json
+import tomllib
+
+import pytest
+
+from fem.parameters import parameter_table
+from studies.case import INTERSPACES, Case
+from studies.errors import InputError
+from studies.reading import case_hash, case_toml, parse_value, read_case, set_key, validate_case
+from studies.resolve import material_values, patch_parameters, presets, resolve, window
+from studies.schema import json_schema, markdown
+
+INJECTION = {"level": "L3/L4", "volume": "10 mL"}
+
+
+def case(**more) -> Case:
+    return validate_case({"injection": [INJECTION], **more})
+
+
+def test_level_and_volume_make_a_complete_case():
+    parameters = patch_parameters(resolve(case()))
+    (injection,) = parameters.injections
+    assert (injection.interspace, injection.approach, injection.side, injection.material) == (
+        "L3/L4", "interlaminar", "midline", "blood",
+    )  # fmt: skip
+    assert injection.volume == pytest.approx(1e-5)
+    assert injection.rate == pytest.approx(20e-6 / 60)
+    assert parameters.csf.baseline_pressure == pytest.approx(4.4 * 133.322, rel=1e-5)
+    assert parameters.time.follow_up == 600.0
+
+
+def test_resolved_case_reads_back_as_the_same_case(tmp_path):
+    tree = {
+        "patient": "healthy",
+        "anatomy": {"overrides": {"L3": {"sac_ap": "13.3 mm"}, "L3/L4": {"recess_depth": "5 mm"}}},
+        "injection": [INJECTION | {"volume": "7.7 mL", "rate": "17 mL/min"}, INJECTION | {"material": "saline"}],
+        "materials": {"fat": {"mobility": "1.7e-7 m^2/(Pa s)", "poisson_ratio": 0.21}},
+        "mesh": {"size": "3.3 mm"},
+        "output": {"times": ["1 min", "90 s"]},
+        "csf": {"spinal_share": 0.32},
+    }
+    resolved = resolve(validate_case(tree))
+    path = tmp_path / "case.toml"
+    path.write_text(case_toml(resolved), encoding="utf-8")
+    again = resolve(read_case(path))
+    assert again == resolved
+    assert case_toml(again) == case_toml(resolved)
+    assert patch_parameters(again).injections == patch_parameters(resolved).injections
+    assert case_hash(again) == case_hash(resolved)
+
+
+def test_resolved_case_writes_every_value():
+    tree = tomllib.loads(case_toml(resolve(case())))
+    assert set(tree["csf"]) == {
+        "baseline_pressure", "set_point", "pvi", "reference_pressure", "outflow_resistance", "formation",
+    }  # fmt: skip
+    assert {f"{material}.{key}" for material, table in tree["materials"].items() for key in table} == set(
+        parameter_table()
+    )
+    assert tree["anatomy"]["span"] == ["T10", "S2"]
+    assert tree["injection"][0]["start"] == "0 s"
+
+
+def test_default_materials_survive_the_file_unchanged():
+    values = material_values(resolve(case()))
+    assert values == pytest.approx({key: row.value for key, row in parameter_table().items()}, rel=1e-13)
+
+
+def test_injections_follow_one_another():
+    steps = [INJECTION, INJECTION | {"start": "2 min"}, INJECTION]
+    starts = [step.start for step in resolve(validate_case({"injection": steps})).injection]
+    assert starts == pytest.approx([0.0, 120.0, 150.0])
+
+
+def test_overlapping_injections_are_refused():
+    with pytest.raises(InputError, match=r"injection\.1\.start"):
+        resolve(validate_case({"injection": [INJECTION, INJECTION | {"start": "10 s"}]}))
+
+
+def test_untreated_control_is_a_case():
+    assert resolve(validate_case({"injection": [INJECTION | {"volume": "0 mL"}]})).injection[0].volume == 0.0
+
+
+def test_presets_carry_source_and_tag():
+    for preset in (value for table in presets().values() for value in table.values()):
+        assert preset.source
+        assert preset.tag
+        assert validate_case({"injection": [INJECTION], "csf": {preset.key: preset.value}})
+
+
+def test_window_is_the_union_of_all_cases():
+    cases = [validate_case({"injection": [INJECTION | {"level": level}]}) for level in ("L3/L4", "T8/T9")]
+    assert window(cases) == ("T3", "S2")
+
+
+def test_numbers_that_mean_the_same_are_the_same_case():
+    other = validate_case({"injection": [INJECTION | {"volume": "0.01 L", "rate": "0.02 L/min"}]})
+    assert case_hash(resolve(other)) == case_hash(resolve(case()))
+
+
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [
+        ({"leak": [{"level": "L3/L4", "site": "dorsal"}]}, "leak"),
+        ({"posture": "upright"}, "posture"),
+        ({"patient": "sih"}, "patient"),
+        ({"mechanisms": {"plug": False}}, "mechanisms.plug"),
+        ({"mechanisms": {"pressure": False}}, "mechanisms.pressure"),
+        ({"injection": [INJECTION | {"approach": "foraminal"}]}, "injection.0.approach"),
+        ({"injection": [INJECTION | {"approach": "transforaminal"}]}, "injection.0.approach"),
+        ({"injection": [INJECTION | {"material": "fibrin-glue"}]}, "injection.0.material"),
+        ({"injection": [INJECTION | {"gauge": "22 G"}]}, "injection.0.gauge"),
+        ({"injection": [INJECTION | {"stop_at": "30 mmHg"}]}, "injection.0.stop_at"),
+    ],
+)
+def test_what_is_not_built_yet_is_refused_and_never_ignored(more, key):
+    with pytest.raises(InputError, match="not available in this version; see CHANGELOG") as error:
+        resolve(case(**more))
+    assert error.value.key == key
+
+
+def test_contradicting_set_point_is_refused():
+    with pytest.raises(InputError, match=r"csf\.set_point"):
+        resolve(case(csf={"set_point": "8.6 mmHg"}))
+    assert resolve(case(csf={"set_point": "8 mmHg", "baseline_pressure": "8 mmHg"})).csf.set_point is not None
+
+
+def test_unknown_key_names_the_nearest_one():
+    with pytest.raises(InputError, match='did you mean "baseline_pressure"'):
+        case(csf={"baseline_presure": "4 mmHg"})
+    with pytest.raises(InputError, match='did you mean "mobility"'):
+        case(materials={"fat": {"mobilty": "1e-7 m^2/(Pa s)"}})
+
+
+def test_every_interspace_is_accepted():
+    for level in INTERSPACES:
+        assert resolve(validate_case({"injection": [INJECTION | {"level": level}]})).injection[0].level == level
+
+
+def test_set_reaches_lists_and_tables():
+    tree = {"injection": [dict(INJECTION)]}
+    set_key(tree, "injection.0.volume", parse_value("5mL"))
+    set_key(tree, "injection.1.level", "T8/T9")
+    set_key(tree, "anatomy.span", parse_value('["T1", "S2"]'))
+    set_key(tree, "mechanisms.plug", parse_value("true"))
+    assert tree["injection"] == [{"level": "L3/L4", "volume": "5mL"}, {"level": "T8/T9"}]
+    assert tree["anatomy"] == {"span": ["T1", "S2"]}
+    assert tree["mechanisms"] == {"plug": True}
+
+
+def test_schema_is_json_and_knows_every_key():
+    schema = json_schema("case")
+    text = json.dumps(schema)
+    for name in ("injection", "leak", "anatomy", "csf", "mechanisms", "time", "mesh", "solver", "materials", "output"):
+        assert name in schema["properties"]
+    assert '"default": "20 mL/min"' in text
+    assert "sweep" in json_schema("study")["properties"]
+
+
+def test_documentation_is_what_the_tree_says(pytestconfig):
+    assert (pytestconfig.rootpath / "docs" / "case-file.md").read_text(encoding="utf-8") == markdown()

@@ -1,0 +1,125 @@
+"""The comparison on results of the stand-in, whose curves are known."""
+
+import csv
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from studies import clinical
+from studies.clinical import measurements, null_displaced, null_pressure, pratt
+from studies.compare import gather
+from studies.demo import CASES, STUDIES
+from studies.protocols import is_higuchi, is_pratt, is_volume_and_level
+from studies.study import read_study
+from studies.sweep import execute, prepare
+from tests.studies.fake import NAME
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("demo")
+    plans = {name: read_study(CASES / file, settings=['mesh.size="draft"']) for name, file in STUDIES.items()}
+    assert execute([prepare(made, out / name) for name, made in plans.items()], 2, simulator=NAME) == 0
+    return out
+
+
+def test_committed_studies_are_the_protocols():
+    for name, known in (("higuchi", is_higuchi), ("pratt", is_pratt), ("demo", is_volume_and_level)):
+        cases = [case.case for case in read_study(CASES / f"{name}.toml").cases]
+        assert all(known(case) for case in cases)
+        assert [sum(check(case) for check in (is_higuchi, is_pratt, is_volume_and_level)) for case in cases] == [
+            1
+        ] * len(cases)
+
+
+def test_readings_are_taken_where_the_protocols_say(folder):
+    comparison = gather(folder)
+    displaced = {reading.volume_mL: reading for reading in comparison.displaced}
+    # The stand-in displaces 0.45 of the volume and decays with 600 s after the end.
+    assert displaced[10.0].value == pytest.approx(4.5 * math.exp(-0.5), rel=0.02)
+    assert displaced[10.0].high == pytest.approx(4.5 * math.exp(-0.1), rel=0.03)
+    assert displaced[10.0].low == pytest.approx(4.5 * math.exp(-1.5), rel=0.02)
+    static = {round(reading.volume_mL): reading.value for reading in comparison.static}
+    assert static == pytest.approx({v: 0.03 * v**2 for v in (5, 10, 15, 20, 25, 30)} | {35: static[35]}, rel=1e-6)
+
+
+def test_table_says_inside_outside_and_null_model(folder, command):
+    assert command("compare", folder).status == 0
+    frame = pd.read_csv(folder / "comparison.csv").set_index("measurement")
+    assert frame.loc["higuchi-10", "verdict"] == "outside"
+    assert frame.loc["pratt-20", "verdict"] == "inside"
+    assert frame.loc["pratt-20", "beats_null"] == "no"
+    assert frame.loc["pratt-15", "use"] == "calibration"
+    assert frame.loc["pratt-30", "null_model"] == pytest.approx(4 * 6.16)
+
+
+def test_page_stands_alone_and_states_its_limits(folder, command):
+    assert command("compare", folder).status == 0
+    page = (folder / "comparison.html").read_text(encoding="utf-8")
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+    for said in (
+        "Research use only",
+        "Mesh: draft",
+        "rigid bone",
+        "What was calibrated on what",
+        "null model",
+        "outside",
+    ):
+        assert said in page
+    assert page.count("<figure>") == 4
+    for name in ("displaced_csf", "static_pressure", "volume_and_level", "time_course"):
+        for suffix in ("svg", "png"):
+            assert (folder / "figures" / f"{name}.{suffix}").stat().st_size > 5000
+
+
+def test_one_sweep_alone_says_what_is_missing(folder, command):
+    called = command("compare", folder / "higuchi")
+    assert called.status == 0
+    page = (folder / "higuchi" / "comparison.html").read_text(encoding="utf-8")
+    assert "bloodpatch sweep studies/cases/pratt.toml" in page
+
+
+def test_nothing_to_compare(command, tmp_path, case_file):
+    out = tmp_path / "out"
+    made = read_study(case_file, ["injection.0.volume=5mL,10mL"], ["patient=healthy"])
+    assert execute([prepare(made, out)], 1, simulator=NAME) == 0
+    called = command("compare", out)
+    assert (called.status, called.err.count("\n")) == (2, 1)
+    assert "studies/cases/higuchi.toml" in called.err
+
+
+def rows(use: str) -> list[dict[str, str]]:
+    found = []
+    for path in (Path(clinical.__file__).parent / use).glob("*.csv"):
+        with path.open(newline="", encoding="utf-8") as stream:
+            found += list(csv.DictReader(stream))
+    return found
+
+
+def test_calibration_and_validation_are_kept_apart():
+    def place(row):
+        return row["study"], row.get("quantity"), row.get("volume_mL")
+
+    calibration, validation = rows("calibration"), rows("validation")
+    assert {place(row) for row in calibration}.isdisjoint({place(row) for row in validation})
+    assert {row["id"] for row in calibration} == {"higuchi-10", "pratt-15"}
+    assert all(float(row["volume_mL"]) < 20 for row in calibration)
+    assert all(row["tag"] for row in calibration + validation)
+
+
+def test_rows_agree_with_the_fits_they_come_from():
+    for use in ("calibration", "validation"):
+        for row in measurements(use, "epidural_pressure_static_rise_mmHg"):
+            if row.id != "pratt-final":
+                assert row.value == pytest.approx(pratt(row.volume_mL), abs=0.005)
+                assert row.sd == pytest.approx(13.4 * math.sqrt(1 - 0.57), abs=0.05)
+    assert pratt(20, "power") == pytest.approx(0.0679 * 20**1.742)
+
+
+def test_null_models():
+    assert null_displaced(10) == pytest.approx(4.4)
+    assert null_pressure(15) == pytest.approx(6.16)
+    assert null_pressure(30) == pytest.approx(4 * 6.16)

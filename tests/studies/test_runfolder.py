@@ -1,0 +1,79 @@
+import csv
+import json
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from studies.errors import InputError
+from studies.reading import case_toml, read_case
+from studies.resolve import resolve
+from studies.runfolder import check_folder, read_status
+from studies.runner import run
+from studies.solver import run_key
+from tests.studies.fake import NAME
+
+
+def test_run_folder_holds_every_file(case_file, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(case_file, out, simulator=NAME) == 0
+    names = {path.name for path in out.iterdir()}
+    assert names == {
+        "case.toml", "provenance.json", "summary.json", "series.csv", "profile.csv", "fields.pvd", "fields",
+        "steps.jsonl", "run.log", "status.json",
+    }  # fmt: skip
+    assert read_status(out).state == "done"
+    assert resolve(read_case(out / "case.toml")) == resolve(read_case(case_file))
+    rows = list(csv.DictReader((out / "series.csv").open()))
+    steps = [json.loads(line) for line in (out / "steps.jsonl").read_text().splitlines()]
+    assert float(rows[0]["time_s"]) == 0.0
+    assert len(steps) == len(rows)
+    summary = json.loads((out / "summary.json").read_text())
+    for quantity in summary.values():
+        assert set(quantity) == {"value", "unit", "definition", "version"}
+    assert summary["csf_pressure_rise_mmHg"]["value"] == pytest.approx(3.0)
+    assert summary["csf_pressure_rise_mmHg"]["unit"] == "mmHg"
+    provenance = json.loads((out / "provenance.json").read_text())
+    assert provenance["ranks"] == 1
+    assert {row["tag"] for row in provenance["parameters"]} >= {"assumed", "seen"}
+    files = [item.get("file") for item in ElementTree.parse(out / "fields.pvd").iter("DataSet")]
+    assert len(files) == 3
+    assert all((out / file).is_file() for file in files)
+    assert "10 mL at L3/L4" in capsys.readouterr().out
+
+
+def test_a_finished_case_is_not_computed_again(case_file, tmp_path):
+    out = tmp_path / "out"
+    assert run(case_file, out, simulator=NAME) == 0
+    before = (out / "run.log").stat().st_mtime_ns
+    assert run(case_file, out, simulator=NAME) == 0
+    assert (out / "run.log").stat().st_mtime_ns == before
+    with pytest.raises(InputError, match="holds another case"):
+        run(case_file, out, ["injection.0.volume=11mL"], simulator=NAME)
+
+
+def test_a_failed_case_is_kept_and_computed_again(case_file, tmp_path, capsys):
+    out = tmp_path / "out"
+    slow = ["injection.0.rate=14 mL/min"]
+    assert run(case_file, out, slow, simulator=NAME) == 3
+    assert capsys.readouterr().err.count("\n") == 1
+    status = read_status(out)
+    assert status.state == "failed"
+    assert "did not converge at t = " in status.reason
+    assert len((out / "series.csv").read_text().splitlines()) == 4
+    assert json.loads((out / "summary.json").read_text())["csf_pressure_peak_mmHg"]["value"] > 4
+    assert run(case_file, out, slow, simulator=NAME) == 3
+
+
+def test_a_case_that_cannot_be_posed_leaves_nothing(case_file, tmp_path, capsys):
+    assert run(case_file, tmp_path / "out", ["injection.0.rate=13 mL/min"], simulator=NAME) == 2
+    assert "sac 25.0 mm wide" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_version_of_the_model_is_another_result(case_file, tmp_path):
+    out = tmp_path / "out"
+    case = resolve(read_case(case_file))
+    assert run(case_file, out, simulator=NAME) == 0
+    assert check_folder(out, run_key(case), case_toml(case))
+    with pytest.raises(InputError, match="another version of the model"):
+        check_folder(out, "other", case_toml(case))

@@ -1,0 +1,202 @@
+"""Sweeps with a stand-in for the solver, in real worker processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from studies.console import Progressing
+from studies.results import case_states, collect, counts, table
+from studies.runfolder import locked
+from studies.study import plan_study, read_study
+from studies.sweep import describe, execute, prepare
+from studies.worker import run_group
+from tests.studies.fake import NAME
+
+
+def plan(tmp_path, rates=("20 mL/min",), volumes=("5 mL", "10 mL"), levels=("L3/L4",)):
+    tree = {
+        "injection": [{"level": "L3/L4", "volume": "1 mL"}],
+        "sweep": {
+            "vary": {
+                "injection.0.rate": list(rates),
+                "injection.0.level": list(levels),
+                "injection.0.volume": list(volumes),
+            }
+        },
+    }
+    return plan_study(tree, tmp_path / "study.toml")
+
+
+def states(folder):
+    return counts(case_states(folder))
+
+
+def test_volumes_at_one_place_share_a_path_and_all_cases_a_window(tmp_path):
+    made = plan(tmp_path, levels=("L3/L4", "T8/T9"))
+    assert [len(group) for group in made.groups.values()] == [2, 2]
+    assert {case.case.anatomy.span for case in made.cases} == {("T3", "S2")}
+    assert next(iter(made.groups.values()))[0].case.injection[0].volume == pytest.approx(1e-5)
+    assert "4 cases along 2 injection paths" in describe(made)[0]
+
+
+def test_zip_and_list(tmp_path):
+    tree = {"injection": [{"level": "L3/L4", "volume": "1 mL"}]}
+    vary = {"injection.0.volume": ["5 mL", "6 mL"], "injection.0.level": ["L3/L4", "T8/T9"]}
+    zipped = plan_study({**tree, "sweep": {"mode": "zip", "vary": vary}}, tmp_path / "x.toml")
+    assert [dict(case.varied) for case in zipped.cases] == [
+        {"injection.0.volume": "5 mL", "injection.0.level": "L3/L4"},
+        {"injection.0.volume": "6 mL", "injection.0.level": "T8/T9"},
+    ]
+    listed = plan_study({**tree, "sweep": {"mode": "list", "cases": [{}, {"patient": "healthy"}]}}, tmp_path / "x.toml")
+    assert [case.case.patient for case in listed.cases] == ["pdph", "healthy"]
+
+
+def test_a_sweep_that_goes_well(tmp_path):
+    out = tmp_path / "out"
+    sweep = prepare(plan(tmp_path), out)
+    assert execute([sweep], 2, simulator=NAME) == 0
+    frame = pd.read_csv(out / "results.csv")
+    assert list(frame["state"]) == ["done", "done"]
+    assert list(frame["injection.0.volume"]) == ["5 mL", "10 mL"]
+    assert list(frame["injection.0.volume_mL"]) == [5.0, 10.0]
+    assert list(frame["shared_path"]) == ["path-0001", "path-0001"]
+    assert list(frame["csf_pressure_rise_mmHg"]) == pytest.approx([1.5, 3.0], rel=1e-3)
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "results.parquet")[["case", "state"]], frame[["case", "state"]])
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("series.csv")}
+    assert execute([prepare(plan(tmp_path), out)], 2, simulator=NAME) == 0
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("series.csv")} == before
+
+
+def test_what_goes_wrong_does_not_stop_the_rest(tmp_path):
+    out = tmp_path / "out"
+    rates = ("20 mL/min", "13 mL/min", "14 mL/min", "15 mL/min")
+    sweep = prepare(plan(tmp_path, rates, ("5 mL",)), out)
+    assert execute([sweep], 2, simulator=NAME) == 3
+    frame = table(out).set_index("injection.0.rate")
+    assert dict(frame["state"]) == {
+        "20 mL/min": "done", "13 mL/min": "invalid", "14 mL/min": "failed", "15 mL/min": "failed",
+    }  # fmt: skip
+    assert "sac 25.0 mm wide" in frame.loc["13 mL/min", "reason"]
+    assert "did not converge at t = " in frame.loc["14 mL/min", "reason"]
+    assert "worker ended with status 11" in frame.loc["15 mL/min", "reason"]
+    kept = pd.read_csv(out / "runs" / frame.loc["14 mL/min", "case"] / "series.csv")
+    assert len(kept) == 3
+    # Failed cases stay failed until they are asked for again; invalid ones are never tried again.
+    assert execute([prepare(plan(tmp_path, rates, ("5 mL",)), out)], 2, simulator=NAME) == 3
+    assert states(out) == {"done": 1, "failed": 2, "invalid": 1}
+
+
+def test_unfinished_work_is_taken_up_again(tmp_path):
+    out = tmp_path / "out"
+    made = plan(tmp_path, volumes=("5 mL", "10 mL", "15 mL"))
+    sweep = prepare(made, out)
+    assert execute([sweep], 1, simulator=NAME) == 0
+    whole = table(out)
+    names = list(whole["case"])
+    (out / "runs" / names[0] / "status.json").unlink()  # cut off before its end
+    (out / "runs" / names[1] / "status.json").write_text('{"state": "do')  # half-written
+    for path in (out / "runs" / names[2]).iterdir():  # never begun
+        path.unlink() if path.is_file() else [child.unlink() for child in path.iterdir()]
+    partial = collect(out)
+    assert list(partial["state"]) == ["started", "started", "waiting"]
+    assert execute([prepare(made, out)], 2, simulator=NAME) == 0
+    again = table(out)
+    pd.testing.assert_frame_equal(again.drop(columns="wall_time_s"), whole.drop(columns="wall_time_s"))
+
+
+def test_resume_computes_failed_cases_again(tmp_path):
+    out = tmp_path / "out"
+    sweep = prepare(plan(tmp_path), out)
+    assert execute([sweep], 1, simulator="tests.studies.fake:nothing") == 3
+    assert states(out) == {"failed": 2}
+    assert "AttributeError" in case_states(out)[0].reason
+    assert execute([sweep], 1, simulator=NAME) == 3
+    assert execute([sweep], 1, resume=True, simulator=NAME) == 0
+
+
+def test_another_study_in_the_folder_is_refused(command, case_file, tmp_path):
+    out = tmp_path / "out"
+    prepare(read_study(case_file, ["injection.0.volume=5mL,10mL"]), out)
+    called = command("sweep", case_file, "--vary", "injection.0.volume=5mL,11mL", "--out", out, "--dry-run")
+    assert called.status == 2
+    assert "another study" in called.err
+    assert (
+        command("sweep", case_file, "--vary", "injection.0.volume=0.005L,10mL", "--out", out, "--dry-run").status == 0
+    )
+
+
+def test_two_sweeps_in_one_folder_are_refused(tmp_path):
+    sweep = prepare(plan(tmp_path), tmp_path / "out")
+    with locked(sweep.folder), pytest.raises(Exception, match="another run is writing there"):
+        execute([sweep], 1, simulator=NAME)
+
+
+def test_a_model_version_of_its_own_is_another_result(tmp_path):
+    out = tmp_path / "out"
+    prepare(plan(tmp_path), out)
+    assert run_group(out, "path-0001", NAME) == 0
+    data = json.loads((out / "plan.json").read_text())
+    for entry in data["cases"]:
+        entry["key"] = "another-version"
+    (out / "plan.json").write_text(json.dumps(data))
+    assert states(out) == {"waiting": 2}
+
+
+def test_interrupting_keeps_what_was_reached(tmp_path):
+    out = tmp_path / "out"
+    code = (
+        "import sys, pathlib\n"
+        "from studies.worker import stop_on_signals\n"
+        "from studies.sweep import execute, prepare\n"
+        "from tests.studies.test_sweep import plan, NAME\n"
+        "stop_on_signals()\n"
+        f"made = plan(pathlib.Path({str(tmp_path)!r}), ('16 mL/min',), ('5 mL',))\n"
+        f"sweep = prepare(made, pathlib.Path({str(out)!r}))\n"
+        "sys.exit(execute([sweep], 1, simulator=NAME))\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    deadline = time.monotonic() + 30
+    series = next(iter(case_paths(out, deadline)))
+    while not series.is_file() or len(series.read_text().splitlines()) < 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    assert states(out) == {"interrupted": 1}
+    assert (out / "results.csv").is_file()
+    assert len(pd.read_csv(series)) == 3
+
+
+def case_paths(out, deadline):
+    while not (out / "plan.json").is_file():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return [state.path / "series.csv" for state in case_states(out)]
+
+
+def test_status_and_collect_on_the_command_line(command, tmp_path):
+    out = tmp_path / "out"
+    prepare(plan(tmp_path, ("20 mL/min", "13 mL/min"), ("5 mL",)), out)
+    assert "2 cases: 2 waiting" in command("status", out).out
+    run_group(out, "path-0001", NAME)
+    run_group(out, "path-0002", NAME)
+    said = command("status", out).out
+    assert "1 done, 1 invalid" in said
+    assert "sac 25.0 mm wide" in said
+    assert "2 cases, 1 done" in command("collect", out).out
+    assert command("status", out / "runs" / case_states(out)[0].entry["name"]).out.endswith(": done\n")
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(capsys):
+    with Progressing("sweep", 10) as progress:
+        progress.update(1, "1 of 10", force=True)
+        progress.update(2, "2 of 10")
+    assert capsys.readouterr().out == "sweep: 1 of 10\n"
