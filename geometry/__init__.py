@@ -4,9 +4,11 @@ from .anatomy import Anatomy
 from .build import REFINE_RADIUS, build_mesh
 from .cache import cached_mesh, mesh_key
 from .errors import AnatomyError, MeshError
+from .exchange import write_mesh
 from .landmarks import APPROACHES, TIP_SIDES, Landmark
 from .mesh import Continuation, SpineMesh
 from .quality import LEAST_QUALITY, QualityReport
+from .reading import read_mesh
 from .regions import REGION_OF_SUBREGION, Region, Subregion, foramen_name
 from .size import NAMED_LENGTHS, SOURCE_RADIUS, MeshSize
 from .tables import Provenance
@@ -34,4 +36,6 @@ __all__ = [
     "cached_mesh",
     "foramen_name",
     "mesh_key",
+    "read_mesh",
+    "write_mesh",
 ]

@@ -7,12 +7,13 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import FloatArray
 from .errors import AnatomyError
 from .tables import (
     DATA,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from .landmarks import Landmark
     from .sections import Sections
 
-FloatArray = npt.NDArray[np.float64]
 
 CONUS_INTERSPACE = "L1/L2"
 SAC_END_LEVEL = "S2"
@@ -43,7 +43,7 @@ CSF_BORDER = "T11/T12"
 def interspaces_of(levels: Iterable[str]) -> tuple[str, ...]:
     """Names of the interspaces between consecutive levels."""
     names = tuple(levels)
-    return tuple(f"{upper}/{lower}" for upper, lower in zip(names, names[1:], strict=False))
+    return tuple(f"{upper}/{lower}" for upper, lower in pairwise(names))
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +202,7 @@ class Anatomy:
                 continue
             if not math.isfinite(value) or value < 0.0 or (value == 0.0 and not may_vanish):
                 raise AnatomyError(f"{place}: {name} is {value}, it must be positive and finite")
-        for upper, lower in zip(self.levels, self.levels[1:], strict=False):
+        for upper, lower in pairwise(self.levels):
             place = f"{upper}/{lower}"
             height = self.value(place, "foramen_height")
             room = 0.5 * (self.value(upper, "segment_length") + self.value(lower, "segment_length"))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from .anatomy import Anatomy
+from .anatomy import Anatomy, interspaces_of
+from .arrays import FloatArray, IntArray
 from .errors import MeshError
 from .foramina import Stub, build_stubs
 from .mesh import Continuation, SpineMesh
@@ -19,9 +19,6 @@ from .stations import foramen_bands, stations
 from .surfaces import tag_surfaces
 from .sweep import Block, sweep
 from .template import Sectors, build_template
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 REFINE_RADIUS = 0.012
 """Distance (m) from an injection over which axial cells grow from fine to coarse."""
@@ -66,6 +63,7 @@ def build_mesh(
         whole.points, whole.cells, whole.region, {stub.name: stub.outer_vertices for stub in stubs}
     )
     levels = anatomy.span_levels(span)
+    borders = np.array([anatomy.interspace_z(name) for name in interspaces_of(levels)])
     middle = whole.points[whole.cells][:, :, 2].mean(axis=1)
     slab = slab_of(middle, z)
     swept = len(canal.cells) // (len(z) - 1)
@@ -77,14 +75,14 @@ def build_mesh(
         subregion=whole.subregion.astype(np.int8),
         slab=slab.astype(np.int32),
         slab_edges=z,
-        level=_level_of(anatomy, levels, middle).astype(np.int8),
+        level=level_of(0.5 * (z[1:] + z[:-1]), borders)[slab].astype(np.int8),
         levels=levels,
         facets=facets,
         facet_tag=tags.astype(np.int32),
         surfaces=surfaces,
         canal_area=cell_volumes(canal.points, canal.cells).reshape(len(z) - 1, -1).sum(axis=1) / np.diff(z),
         sac_closed=bool(z[0] < anatomy.sac_end_z < z[-1]),
-        continuation=_continuations(anatomy, span),
+        continuation=continuations(anatomy, span),
         anatomy=anatomy,
         span=span,
         interspace_z={band.interspace: band.centre for band in reversed(bands)},
@@ -97,6 +95,17 @@ def slab_of(height: FloatArray, edges: FloatArray) -> IntArray:
     return index
 
 
+def level_of(height: FloatArray, borders: FloatArray) -> IntArray:
+    """Index of the level, cranial to caudal, of each height; on a border it is the upper level.
+
+    Args:
+        height: (k,).
+        borders: heights of the interspaces from cranial to caudal.
+    """
+    index: IntArray = (height[:, None] < borders[None, :] - _BORDER_TOLERANCE).sum(axis=1)
+    return index
+
+
 def _joined(canal: Block, stubs: list[Stub]) -> Block:
     blocks = [canal, *(stub.block for stub in stubs)]
     return Block(
@@ -105,13 +114,6 @@ def _joined(canal: Block, stubs: list[Stub]) -> Block:
         np.concatenate([block.region for block in blocks]),
         np.concatenate([block.subregion for block in blocks]),
     )
-
-
-def _level_of(anatomy: Anatomy, levels: tuple[str, ...], height: FloatArray) -> IntArray:
-    """Index of the level of each height; a cell in the middle of an interspace counts to the upper level."""
-    caudal = np.array([anatomy.level_bounds[anatomy.levels.index(level), 0] for level in levels])
-    index: IntArray = (height[:, None] < caudal[None, :-1] - _BORDER_TOLERANCE).sum(axis=1)
-    return index
 
 
 def _check_volumes(sections: Sections, canal: Block, z: FloatArray) -> None:
@@ -132,7 +134,7 @@ def _check_volumes(sections: Sections, canal: Block, z: FloatArray) -> None:
         exact, measured = float(np.trapezoid(area, heights)), float(volumes[mask].sum())
         if abs(measured - exact) > VOLUME_TOLERANCE * exact:
             raise MeshError(
-                f"volume of the {name} is {1e6 * measured:.3f} mL in the mesh and {1e6 * exact:.3f} mL by its sections, "
+                f"volume of the {name} is {1e6 * measured:.3f} mL in the mesh, {1e6 * exact:.3f} mL by its sections, "
                 f"more than {100 * VOLUME_TOLERANCE:g} % apart; the mesh is too coarse"
             )
 
@@ -149,7 +151,8 @@ def _check_source(z: FloatArray, focus: Sequence[float]) -> None:
             )
 
 
-def _continuations(anatomy: Anatomy, span: tuple[str, str]) -> dict[str, Continuation]:
+def continuations(anatomy: Anatomy, span: tuple[str, str]) -> dict[str, Continuation]:
+    """What a span leaves out of the anatomy beyond its cranial and its caudal end."""
     low, high = anatomy.span_bounds(span)
     return {
         "cranial": _continuation(anatomy, high, anatomy.length),

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .anatomy import Anatomy
 from .build import REFINE_RADIUS, build_mesh
@@ -140,7 +142,7 @@ def _load(path: Path, key: str, anatomy: Anatomy) -> SpineMesh | None:
         return None
 
 
-def _digest(arrays: dict[str, np.ndarray]) -> str:
+def _digest(arrays: dict[str, npt.NDArray[Any]]) -> str:
     digest = hashlib.sha256()
     for name in _ARRAYS:
         digest.update(f"{name}{arrays[name].dtype}{arrays[name].shape}".encode())

@@ -5,19 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from .anatomy import Anatomy
+from .arrays import BoolArray, FloatArray, IntArray
 from .regions import SIDES, Region, Subregion, foramen_name
 from .sections import polygon_area
 from .size import MeshSize
 from .stations import ForamenBand
 from .sweep import TETS_PER_PRISM, Block, column_middles, split_prisms, upside_down
 from .template import Template
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 _OUTLINE_TOLERANCE = 1e-6
 
@@ -81,7 +77,7 @@ def _patch(
 
     ends = template.wall[[columns[0], (columns[-1] + 1) % count]]
     vertices = np.unique(faces)
-    station, vertex = np.divmod(vertices, len(template.rho))
+    station = vertices // len(template.rho)
     # Across, by the distance from the coronal plane over that of the patch's edge in the same station.
     y = points[vertices, 1]
     edges = points[ends[None, :] + len(template.rho) * station[:, None], 1]
@@ -129,9 +125,7 @@ def _grow(
     sleeve[-closing * len(patch.facets) :] = False
     region = np.where(sleeve, Region.SUBARACHNOID, Region.EPIDURAL)
     subregion = np.where(sleeve, Subregion.SLEEVE, Subregion.FORAMINAL)
-    block = Block(
-        new_points, cells, np.repeat(region, TETS_PER_PRISM), np.repeat(subregion, TETS_PER_PRISM)
-    )
+    block = Block(new_points, cells, np.repeat(region, TETS_PER_PRISM), np.repeat(subregion, TETS_PER_PRISM))
     outer_vertices = first + count * (size.stub_layers - 1) + np.arange(count)
     return Stub(foramen_name(band.interspace, side), block, outer_vertices)
 
@@ -152,7 +146,7 @@ def _layers(count: int, sleeve_share: float) -> tuple[FloatArray, int]:
     return np.concatenate([open_ends, np.linspace(sleeve_share, 1.0, closing + 1)[1:]]), closing
 
 
-def _ranks(*keys: npt.NDArray[np.generic]) -> IntArray:
+def _ranks(*keys: IntArray) -> IntArray:
     """Rank of every entry by several keys, the first one leading; same shape as the keys."""
     rows = np.column_stack([key.ravel().astype(np.float64) for key in keys])
     _, rank = np.unique(rows, axis=0, return_inverse=True)

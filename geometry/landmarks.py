@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import FloatArray
 from .errors import AnatomyError
 from .regions import Subregion
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .anatomy import Anatomy
     from .mesh import SpineMesh
 
-FloatArray = npt.NDArray[np.float64]
 
 INTERLAMINAR, TRANSFORAMINAL, FORAMINAL = "interlaminar", "transforaminal", "foraminal"
 SUBREGION_OF_APPROACH = {
@@ -87,9 +86,7 @@ def _check(approach: str, side: str, offset: float) -> float:
     return OUTWARD[side]
 
 
-def _gap_tip(
-    anatomy: Anatomy, interspace: str, z: float, approach: str, outward: float, offset: float
-) -> FloatArray:
+def _gap_tip(anatomy: Anatomy, interspace: str, z: float, approach: str, outward: float, offset: float) -> FloatArray:
     """In the middle between sac and wall, at a distance from the midline."""
     shape, heights = anatomy.shape, np.array([z])
 

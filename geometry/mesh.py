@@ -7,8 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import FloatArray, IntArray
 from .quality import (
     PERCENTILES,
     QualityReport,
@@ -22,8 +22,6 @@ from .surfaces import FORAMEN_PREFIX
 if TYPE_CHECKING:
     from .anatomy import Anatomy
     from .landmarks import Landmark
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class SpineMesh:
         region: (m,) int8, :class:`Region`. subregion: (m,) int8, :class:`Subregion`.
         slab: (m,) int32, index of the axial interval of the cell (stub cells: by their middle).
         slab_edges: (k+1,) heights, ascending.
-        level: (m,) int8, index into ``levels``, which run from cranial to caudal.
+        level: (m,) int8, index into ``levels``, which run from cranial to caudal; that of the cell's slab.
         facets: (f, 3) int64 with ``facet_tag`` (f,) int32, each facet once; every boundary facet is among them, and
             the interior facets of dura and pia.
         surfaces: tag by name: dura, pia, bone, cut_cranial_epidural, ..., foramen_L3L4_left, ...
@@ -65,15 +63,15 @@ class SpineMesh:
     """
 
     points: FloatArray
-    cells: npt.NDArray[np.int64]
-    region: npt.NDArray[np.int8]
-    subregion: npt.NDArray[np.int8]
-    slab: npt.NDArray[np.int32]
+    cells: IntArray
+    region: IntArray
+    subregion: IntArray
+    slab: IntArray
     slab_edges: FloatArray
-    level: npt.NDArray[np.int8]
+    level: IntArray
     levels: tuple[str, ...]
-    facets: npt.NDArray[np.int64]
-    facet_tag: npt.NDArray[np.int32]
+    facets: IntArray
+    facet_tag: IntArray
     surfaces: dict[str, int]
     canal_area: FloatArray
     sac_closed: bool

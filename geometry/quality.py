@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import FloatArray, IntArray
 from .errors import MeshError
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 LEAST_QUALITY = 0.01
 """Smallest mean ratio that is accepted. Layers across a thin gap are anisotropic by design; slivers are far below."""
@@ -53,9 +50,7 @@ def cell_volumes(points: FloatArray, cells: IntArray) -> FloatArray:
 def mean_ratio(points: FloatArray, cells: IntArray) -> FloatArray:
     """Mean ratio of tetrahedra (Liu & Joe 1994, doi:10.1007/BF01934991), (m,)."""
     corner = points[cells]
-    squares = sum(
-        ((corner[:, i] - corner[:, j]) ** 2).sum(axis=1) for i in range(4) for j in range(i)
-    )
+    squares = sum(((corner[:, i] - corner[:, j]) ** 2).sum(axis=1) for i in range(4) for j in range(i))
     volume = np.maximum(cell_volumes(points, cells), 0.0)
     ratio: FloatArray = 12.0 * (3.0 * volume) ** (2.0 / 3.0) / squares
     return ratio
@@ -80,7 +75,9 @@ def check_cells(points: FloatArray, cells: IntArray, least_quality: float = LEAS
     worst = int(np.argmin(volumes))
     if volumes[worst] < LEAST_VOLUME:
         state = "inverted" if volumes[worst] < 0.0 else "too small"
-        raise MeshError(f"cell {worst} is {state}: volume {1e9 * volumes[worst]:.3g} mm3 at {_place(points, cells, worst)}")
+        raise MeshError(
+            f"cell {worst} is {state}: volume {1e9 * volumes[worst]:.3g} mm3 at {_place(points, cells, worst)}"
+        )
     quality = mean_ratio(points, cells)
     worst = int(np.argmin(quality))
     if quality[worst] < least_quality:

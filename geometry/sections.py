@@ -9,16 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import brentq
 
+from .arrays import FloatArray
 from .errors import AnatomyError
 
 if TYPE_CHECKING:
     from .anatomy import Anatomy
 
-FloatArray = npt.NDArray[np.float64]
 
 DORSAL_ANGLE = -0.5 * np.pi
 ANALYTIC_DIVISIONS = 720

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from .anatomy import CSF_BORDER, Anatomy, interspaces_of
+from .arrays import FloatArray
 from .errors import MeshError
 from .size import SOURCE_RADIUS, MeshSize
-
-FloatArray = npt.NDArray[np.float64]
 
 LEAST_SLAB = 1e-3
 """Soft breakpoints (end of sac and cord) nearer than this (m) to another one are left to it."""
@@ -77,7 +76,7 @@ def stations(
             fixed.append(z)
     planes = [low]
     breaks = np.unique(np.round(fixed, 12))
-    for a, b in zip(breaks, breaks[1:], strict=False):
+    for a, b in pairwise(breaks):
         planes += _divided(float(a), float(b), size, focus, refine_radius)
     return np.array(planes)
 

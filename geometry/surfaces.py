@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import BoolArray, FloatArray, IntArray
 from .regions import Region
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 DURA, PIA, BONE = "dura", "pia", "bone"
 CUT_PREFIX = "cut_"
@@ -26,7 +23,8 @@ class Facets:
     cells: IntArray
 
     @property
-    def on_boundary(self) -> npt.NDArray[np.bool_]:
+    def on_boundary(self) -> BoolArray:
+        """Facets with a cell on one side only, (f,)."""
         return self.cells[:, 1] < 0
 
 
@@ -49,12 +47,14 @@ def all_facets(cells: IntArray) -> Facets:
 
 
 def tag_surfaces(
-    points: FloatArray, cells: IntArray, region: npt.NDArray[np.integer], foramen_vertices: dict[str, IntArray]
+    points: FloatArray, cells: IntArray, region: IntArray, foramen_vertices: dict[str, IntArray]
 ) -> tuple[IntArray, IntArray, dict[str, int]]:
     """Named surfaces of a swept mesh.
 
     Args:
-        points, cells, region: the mesh.
+        points: (n, 3).
+        cells: (m, 4).
+        region: (m,).
         foramen_vertices: vertices of the outer face of each stub by surface name.
 
     Returns:

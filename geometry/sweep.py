@@ -5,16 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import BoolArray, FloatArray, IntArray
 from .regions import Region, Subregion
 from .sections import Sections, polygon_area
 from .stations import ForamenBand
 from .template import CORD_RADIUS, SAC_RADIUS, Template, Zone
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 TETS_PER_PRISM = 3
 _GAUSS_POINTS = 6
@@ -38,7 +34,8 @@ def split_prisms(bottom: IntArray, top: IntArray, key: IntArray, upside_down: Bo
     the top vertex of smaller key to the bottom vertex of larger key.
 
     Args:
-        bottom, top: (m, 3) vertices, counter-clockwise seen from the top.
+        bottom: (m, 3) vertices, counter-clockwise seen from the top.
+        top: (m, 3) vertices above them.
         key: (m, 3) order of the vertices, distinct within a prism.
         upside_down: (m,).
 

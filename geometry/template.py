@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import FloatArray, IntArray
 from .size import MeshSize
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 CORD_RADIUS, SAC_RADIUS, WALL_RADIUS = 1.0, 2.0, 3.0
 _TOLERANCE = 1e-9
@@ -71,6 +69,7 @@ class Template:
 
     @property
     def angles(self) -> FloatArray:
+        """Angle of the wall's vertices, (n,)."""
         return self.theta[self.wall]
 
 
@@ -97,7 +96,7 @@ def build_template(size: MeshSize, sectors: Sectors) -> Template:
     angles = half_angles(size, sectors)
     cord_angles = np.linspace(-0.5 * np.pi, 0.5 * np.pi, size.cord + 1)
     points, triangles, zone = _inner_half(angles, cord_angles)
-    column = np.full(len(triangles), -1)
+    column: IntArray = np.full(len(triangles), -1)
 
     # Epidural ring of the left half, layer by layer.
     layer_radii = np.linspace(SAC_RADIUS, WALL_RADIUS, size.epidural_layers + 1)
@@ -107,7 +106,7 @@ def build_template(size: MeshSize, sectors: Sectors) -> Template:
         layers.append(np.arange(len(points), len(points) + len(angles)))
         points = np.vstack([points, np.column_stack([np.full_like(angles, radius), angles])])
     ring, ring_columns = [], []
-    for inner, outer in zip(layers, layers[1:], strict=False):
+    for inner, outer in pairwise(layers):
         for j in range(len(angles) - 1):
             a, b, c, d = inner[j], outer[j], outer[j + 1], inner[j + 1]
             # The diagonal runs from the sac's vertex nearer the lateral axis (of smaller key) to the wall's vertex
@@ -146,7 +145,7 @@ def _inner_half(angles: FloatArray, cord_angles: FloatArray) -> tuple[FloatArray
 
         def arc(radius: float, thetas: FloatArray) -> tuple[list[int], list[int]]:
             nodes = [geo.addPoint(radius * np.cos(t), radius * np.sin(t), 0.0) for t in thetas]
-            return nodes, [geo.addLine(a, b) for a, b in zip(nodes, nodes[1:], strict=False)]
+            return nodes, [geo.addLine(a, b) for a, b in pairwise(nodes)]
 
         cord_nodes, cord_lines = arc(CORD_RADIUS, cord_angles)
         sac_nodes, sac_lines = arc(SAC_RADIUS, angles)
@@ -154,7 +153,9 @@ def _inner_half(angles: FloatArray, cord_angles: FloatArray) -> tuple[FloatArray
         dorsal = geo.addLine(cord_nodes[0], sac_nodes[0])
         ventral = geo.addLine(sac_nodes[-1], cord_nodes[-1])
         core = geo.addPlaneSurface([geo.addCurveLoop([*cord_lines, axis])])
-        ring = geo.addPlaneSurface([geo.addCurveLoop([dorsal, *sac_lines, ventral, *(-c for c in reversed(cord_lines))])])
+        ring = geo.addPlaneSurface(
+            [geo.addCurveLoop([dorsal, *sac_lines, ventral, *(-c for c in reversed(cord_lines))])]
+        )
         geo.synchronize()
         for curve in (*cord_lines, *sac_lines):
             gmsh.model.mesh.setTransfiniteCurve(curve, 2)
@@ -172,7 +173,10 @@ def _inner_half(angles: FloatArray, cord_angles: FloatArray) -> tuple[FloatArray
         xyz = np.asarray(coordinates).reshape(-1, 3)
         index = np.full(int(max(tags)) + 1, -1)
         index[tags] = np.arange(len(tags))
-        parts = [index[np.asarray(gmsh.model.mesh.getElements(2, s)[2][0], dtype=np.int64)].reshape(-1, 3) for s in (core, ring)]
+        parts = [
+            index[np.asarray(gmsh.model.mesh.getElements(2, s)[2][0], dtype=np.int64)].reshape(-1, 3)
+            for s in (core, ring)
+        ]
     finally:
         if owned:
             gmsh.finalize()
