@@ -171,7 +171,7 @@ class PoroModel:
             name: fem.Constant(mesh, float(setup.reference_pressure.get(name, 0.0))) for name in self.pressures
         }
         self.area = {
-            name: integrate(compile_form(fem.Constant(mesh, 1.0) * domain.measure(name)), self.comm)
+            name: integrate(compile_form(fem.Constant(mesh, 1.0) * self.ds(name)), self.comm)
             for name in _surfaces(setup)
         }
         self.regions = [with_constants(mesh, region) for region in setup.regions]
