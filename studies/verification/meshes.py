@@ -77,7 +77,9 @@ def mapped(
 
     def nodes(simplex: np.ndarray) -> np.ndarray:
         edges = EDGES.get(simplex.shape[1] - 1, ((0, 1),))
-        return np.concatenate([index(simplex), *(index((simplex[:, a] + simplex[:, b]) // 2)[:, None] for a, b in edges)], axis=1)
+        return np.concatenate(
+            [index(simplex), *(index((simplex[:, a] + simplex[:, b]) // 2)[:, None] for a, b in edges)], axis=1
+        )
 
     grid = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), axis=-1).reshape(-1, dim)
     centre = vertices.mean(axis=1)[:, 0] / (shape[0] - 1)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from mpi4py import MPI
 
 ORDER_BAND = 0.1
 """An observed order may fall short of its design by this much: issue of two finite meshes instead of the limit."""
@@ -88,6 +89,7 @@ class Problem(ABC):
     name: str
     title: str
     axis: str = "cells along an edge"
+    comm: MPI.Comm = MPI.COMM_SELF
     levels: tuple[int, ...]
     full_levels: tuple[int, ...]
 
