@@ -9,13 +9,14 @@ import numpy as np
 from .anatomy import Anatomy
 from .arrays import BoolArray, FloatArray, IntArray
 from .regions import SIDES, Region, Subregion, foramen_name
-from .sections import polygon_area
+from .sections import Sections, polygon_area
 from .size import MeshSize
 from .stations import ForamenBand
 from .sweep import TETS_PER_PRISM, Block, column_middles, split_prisms, upside_down
 from .template import Template
 
 _OUTLINE_TOLERANCE = 1e-6
+_EDGE_POINTS = 9
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,15 @@ class Stub:
 
 
 def build_stubs(
-    anatomy: Anatomy, template: Template, z: FloatArray, bands: list[ForamenBand], size: MeshSize, points: FloatArray
+    sections: Sections, template: Template, z: FloatArray, bands: list[ForamenBand], size: MeshSize, points: FloatArray
 ) -> list[Stub]:
     """Stubs of all foramina, left and right; new vertices are numbered from ``len(points)`` on."""
     stubs: list[Stub] = []
     first = len(points)
     for band in bands:
         for side in SIDES:
-            patch = _patch(anatomy, template, z, band, side, points)
-            stub = _grow(anatomy, template, band, side, size, patch, points, first)
+            patch = _patch(sections.anatomy, template, z, band, side, points)
+            stub = _grow(sections, template, band, side, size, patch, points, first)
             first += len(stub.block.points)
             stubs.append(stub)
     return stubs
@@ -87,7 +88,7 @@ def _patch(
 
 
 def _grow(
-    anatomy: Anatomy,
+    sections: Sections,
     template: Template,
     band: ForamenBand,
     side: str,
@@ -96,14 +97,18 @@ def _grow(
     points: FloatArray,
     first: int,
 ) -> Stub:
+    anatomy = sections.anatomy
     outward = 1.0 if side == "left" else -1.0
     base = points[patch.vertices]
     p, q = _disc(patch.square).T
     # Where the canal ends in a narrow wing a stub that narrows further would shear its cells flat.
     half_width = max(0.5 * anatomy.value(band.interspace, "foramen_width"), float(np.abs(base[:, 1]).max()))
+    # From the wall's most lateral point, whether or not a vertex lies there.
+    heights = band.centre + band.half_height * np.linspace(-1.0, 1.0, _EDGE_POINTS)
+    edge = float(sections.wall(heights, np.array([0.0]))[..., 0].max())
     outer = np.column_stack(
         [
-            np.full(len(base), outward * (np.abs(base[:, 0]).max() + anatomy.shape.stub_length)),
+            np.full(len(base), outward * (edge + anatomy.shape.stub_length)),
             half_width * p,
             band.centre + band.half_height * q,
         ]

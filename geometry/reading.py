@@ -57,6 +57,7 @@ def read_mesh(path: str | Path) -> SpineMesh:
     raw = _load(Path(path))
     region = _regions(raw)
     cells = raw.cells.copy()
+    _check_length(raw)
     turned = cell_volumes(raw.points, cells) < 0.0
     cells[turned] = cells[turned][:, [0, 1, 3, 2]]
     check_cells(raw.points, cells)
@@ -171,7 +172,7 @@ def _block_names(mesh: Any) -> list[NameArray]:
 
 def _regions(raw: _Raw) -> IntArray:
     known = region_names()
-    for name in np.unique(raw.cell_names.astype(str)):
+    for name in sorted({str(name) for name in raw.cell_names}):
         if name and name not in known:
             raise MeshError(f"region {name!r} is unknown{_nearest(name, known)}")
     region = np.array([int(known.get(name, 0)) for name in raw.cell_names])
@@ -280,11 +281,15 @@ def _find_rows(rows: IntArray, wanted: IntArray) -> IntArray:
     return np.where(keys[place] == sought, place, -1)
 
 
-def _check_frame(raw: _Raw, interspaces: dict[str, float]) -> None:
-    """Millimetres, left at positive x, cranial at positive z."""
+def _check_length(raw: _Raw) -> None:
+    """Refuse other units than millimetres."""
     length = float(np.ptp(raw.points[:, 2]))
     if not LEAST_LENGTH <= length <= LARGEST_LENGTH:
         raise MeshError(f"mesh is {MILLIMETRES_PER_METRE * length:.3g} mm long; coordinates must be in millimetres")
+
+
+def _check_frame(raw: _Raw, interspaces: dict[str, float]) -> None:
+    """Left at positive x, cranial at positive z."""
 
     def mean(name: str, axis: int) -> float:
         return float(raw.points[raw.facets[raw.facet_names == name]][..., axis].mean())

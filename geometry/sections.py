@@ -58,11 +58,14 @@ class Sections:
         return axes
 
     def sac_scale(self, z: FloatArray) -> FloatArray:
-        """Width over tabulated width: 1, falling to the tip ratio at the end of the sac, (k,)."""
+        """Width over tabulated width: 1, falling to the tip ratio at the end of the sac, (k,).
+
+        Below the end the meshing core widens again, so that its cells are not needles.
+        """
         if not np.isfinite(self.anatomy.sac_end_z):
             return np.ones_like(z)
-        above = np.clip((z - self.anatomy.sac_end_z) / self.shape.sac_tip_length, 0.0, 1.0)
-        return self.shape.sac_tip_ratio + (1.0 - self.shape.sac_tip_ratio) * above
+        away = np.clip(np.abs(z - self.anatomy.sac_end_z) / self.shape.sac_tip_length, 0.0, 1.0)
+        return self.shape.sac_tip_ratio + (1.0 - self.shape.sac_tip_ratio) * away
 
     def sac(self, z: FloatArray, t: FloatArray) -> FloatArray:
         """Outline of the sac; below its end, of the meshing core that continues it."""

@@ -10,7 +10,7 @@ SOURCE_RADIUS = 4e-3
 """Radius (m) of the injection source that a mesh has to resolve."""
 NAMED_LENGTHS = {"draft": 4.0e-3, "default": 2.5e-3, "fine": 1.25e-3}
 """Reference edge length (m) of the named sizes."""
-LENGTH_LIMITS = (0.5e-3, 5.0e-3)
+LENGTH_LIMITS = (0.5e-3, 4.5e-3)
 
 # Nominal arcs of a lumbar section (m); a count is its arc over the reference length.
 _SECTOR_ARC = 10.0e-3

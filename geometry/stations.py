@@ -64,6 +64,9 @@ def stations(
                 f"{1e3 * low:.1f} to {1e3 * high:.1f} mm"
             )
     fixed = [low, high]
+    if len(anatomy.span_levels(span)) == 1:
+        # Nothing else divides a single level, whose canal is not linear from one border to the other.
+        fixed.append(anatomy.level_z(span[0]))
     for band in foramen_bands(anatomy, span):
         fixed += [band.centre + s * h for s in (-1.0, 1.0) for h in (band.half_height, band.half_sleeve)]
         if band.interspace == CSF_BORDER:

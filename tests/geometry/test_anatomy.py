@@ -1,0 +1,126 @@
+"""The anatomy table: heights, windows, overrides, and anatomy that cannot be."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import geometry
+from geometry import Anatomy, AnatomyError
+
+DATA = Path(geometry.__file__).parent / "data"
+
+
+def test_levels_stack_from_the_caudal_end(anatomy: Anatomy) -> None:
+    assert anatomy.level_bounds[-1, 0] == 0.0
+    assert anatomy.length == pytest.approx(anatomy.column("segment_length").sum())
+    assert anatomy.interspace_z("L3/L4") == pytest.approx(1e-3 * (33.9 + 34.0 + 30.0 + 25.0))
+    assert anatomy.level_z("S2") == pytest.approx(0.0125)
+
+
+@pytest.mark.parametrize(
+    ("interspaces", "span"),
+    [
+        (["L3/L4"], ("T10", "S2")),
+        (["L3/L4", "T8/T9"], ("T3", "S2")),
+        (["C2/C3"], ("C2", "T1")),
+        (["T8/T9"], ("T3", "L2")),
+    ],
+)
+def test_window_reaches_six_segments_and_ends_with_the_anatomy(
+    anatomy: Anatomy, interspaces: list[str], span: tuple[str, str]
+) -> None:
+    assert anatomy.window(interspaces) == span
+
+
+@pytest.mark.parametrize("size", [("T10", "S2"), ("C2", "S2"), ("L3", "L3")])
+def test_span_bounds(anatomy: Anatomy, size: tuple[str, str]) -> None:
+    low, high = anatomy.span_bounds(size)
+    lengths = [anatomy.value(level, "segment_length") for level in anatomy.span_levels(size)]
+    assert high - low == pytest.approx(sum(lengths))
+
+
+def test_every_figure_has_a_tag_and_a_source(anatomy: Anatomy) -> None:
+    for key, value in anatomy.figures.items():
+        if math.isfinite(value):
+            assert anatomy.sources[key].tag, key
+            assert anatomy.sources[key].source, key
+
+
+@pytest.mark.parametrize("name", ["shape.csv", "cord_position.csv", "published_volumes.csv"])
+def test_every_row_of_the_small_tables_has_a_tag(name: str) -> None:
+    with (DATA / name).open(newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            assert row["tag"] in {"seen", "derived", "recalled", "interpolated", "assumed"}, row
+
+
+def test_override_changes_one_figure_and_says_so(anatomy: Anatomy) -> None:
+    changed = Anatomy.from_table({"L3": {"sac_ap": 0.013}, "L3/L4": {"recess_depth": 0.004}})
+    different = {k for k, v in changed.figures.items() if not np.isclose(v, anatomy.figures[k], equal_nan=True)}
+    assert different == {("L3", "sac_ap"), ("L3/L4", "recess_depth")}
+    assert changed.sources["L3", "sac_ap"].tag == "override"
+
+
+def test_a_trefoil_keeps_its_form_when_its_diameters_change(anatomy: Anatomy) -> None:
+    changed = Anatomy.from_table({"L4": {"canal_trans": 0.026}})
+    ratio = changed.value("L4", "canal_area") / anatomy.value("L4", "canal_area")
+    assert ratio == pytest.approx(26.0 / 24.0)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"L3": {"sac_trans": 0.025}}, "L3: sac 25.0 mm wide does not fit the canal, 23.0 mm wide"),
+        ({"T5": {"cord_ap": 0.020}}, "T5: cord 20.0 mm deep does not fit the sac, 12.3 mm deep"),
+        ({"T5": {"cord_ap": 0.0120}}, "T5: cord 12.0 mm deep does not fit the sac, 12.3 mm deep; a gap of 0.50 mm"),
+        ({"L2": {"canal_area": 2.0e-4}}, "L2: canal area 200 mm2 does not fit"),
+        ({"L2": {"cord_ap": 0.003}}, "L2: cord_ap cannot be set, the cord ends above"),
+        ({"L3": {"sacap": 0.01}}, "L3: quantity 'sacap' is unknown; did you mean 'sac_ap'"),
+        ({"L6": {"sac_ap": 0.01}}, "level 'L6' is unknown"),
+        ({"L3": {"sac_ap": math.nan}}, "L3: sac_ap is nan"),
+        ({"L3": {"sac_ap": -0.01}}, "L3: sac_ap is -0.01"),
+        ({"L3": {"segment_length": 0.0}}, "L3: segment_length is 0.0"),
+        ({"C5/C6": {"foramen_height": 0.020}}, "C5/C6: foramen 20.0 mm high does not fit between the pedicles"),
+        ({"C5/C6": {"root_diameter": 0.010}}, "C5/C6: root 10.0 mm thick does not fit the foramen"),
+    ],
+)
+def test_impossible_anatomy_is_refused_by_level_and_figures(
+    overrides: dict[str, dict[str, float]], message: str
+) -> None:
+    with pytest.raises(AnatomyError) as caught:
+        Anatomy.from_table(overrides)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_places_are_refused(anatomy: Anatomy) -> None:
+    with pytest.raises(AnatomyError, match="interspace 'L3/L5' is unknown"):
+        anatomy.interspace_z("L3/L5")
+    with pytest.raises(AnatomyError, match="runs upwards"):
+        anatomy.span_levels(("S2", "T10"))
+    with pytest.raises(AnatomyError, match="is unknown"):
+        anatomy.level_z("L9")
+
+
+@pytest.mark.parametrize("content", ["", "level,canal_ap_mm\nL3,15\n", "\0\0"])
+def test_a_table_that_cannot_be_used_is_refused(tmp_path: Path, content: str) -> None:
+    table = tmp_path / "levels.csv"
+    table.write_text(content)
+    with pytest.raises(AnatomyError, match="anatomy table"):
+        Anatomy.from_table(table=table)
+    with pytest.raises(AnatomyError, match="cannot be read"):
+        Anatomy.from_table(table=tmp_path / "missing.csv")
+
+
+def test_a_table_of_some_levels_works(tmp_path: Path) -> None:
+    lines = (DATA / "levels.csv").read_text(encoding="utf-8").splitlines()
+    table = tmp_path / "levels.csv"
+    table.write_text("\n".join([lines[0], *(line for line in lines if line.startswith("T"))]), encoding="utf-8")
+    anatomy = Anatomy.from_table(table=table)
+    assert anatomy.levels[0] == "T1"
+    assert anatomy.interspaces[-1] == "T11/T12"
+    assert anatomy.sac_end_z == -math.inf
