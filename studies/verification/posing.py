@@ -41,13 +41,21 @@ class Stepping:
     def __post_init__(self) -> None:
         self.newton = BorderedNewton(self.model, self.compartments)
 
-    def step(self, length: float, exact: Mapping[str, Field] | None = None) -> None:
-        """Take one step; held degrees of freedom are first set to exact values at its end, by ``u`` or pressure name."""
+    def step(self, length: float, exact: Mapping[str, Field] | None = None, guess: bool = False) -> None:
+        """Take one step; held degrees of freedom are first set to exact values at its end.
+
+        Args:
+            length: of the step.
+            exact: fields by ``u`` or pressure name.
+            guess: start from the exact fields everywhere: held values that jump would turn boundary cells inside out.
+        """
         model, newton = self.model, self.newton
         model.previous.x.array[:] = model.state.x.array
         newton.start = dict(newton.pressure)
         model.step.value = length
-        if exact:
+        if exact and guess:
+            model.state.x.array[:] = vector_of(model, exact)
+        elif exact:
             hold(model, exact)
         self.iterations = newton.solve(Tolerances(self.force, self.volume))
 
