@@ -222,24 +222,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
             list(sys.argv[1:] if arguments is None else arguments), "bloodpatch", standalone_mode=False
         )
         return outcome if isinstance(outcome, int) else DONE
-    except InputError as error:
-        complain(str(error))
-        return BAD_INPUT
-    except _ClickException as error:
-        message = " ".join(str(error.format_message()).split())
-        if error.__class__.__name__ == "NoArgsIsHelpError":
-            print(error.format_message())
-            return BAD_INPUT
-        complain(f"{message.rstrip('.')}; see bloodpatch --help")
-        return BAD_INPUT
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         complain("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
+    except Exception as error:
+        return answer(error)
+
+
+def answer(error: Exception) -> int:
+    """Say what went wrong in one line and give the exit status that goes with it."""
+    if isinstance(error, InputError):
+        complain(str(error))
+        return BAD_INPUT
+    if type(error).__name__ == "NoArgsIsHelpError":
+        say(str(getattr(error, "message", "")) or "see bloodpatch --help")
+        return BAD_INPUT
+    if isinstance(error, _ClickException):
+        message = " ".join(str(error.format_message()).split())
+        complain(f"{message.rstrip('.')}; see bloodpatch --help")
+        return BAD_INPUT
+    if isinstance(error, typer.Abort):
+        complain("interrupted")
+        return INTERRUPTED
+    if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except Exception as error:
-        return _unexpected(error)
+    return _unexpected(error)
 
 
 def _unexpected(error: Exception) -> int:

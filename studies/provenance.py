@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -44,14 +45,11 @@ def _imported_versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    try:
-        import dolfinx
-        from petsc4py import PETSc
-
-        found["dolfinx"] = dolfinx.__version__
-        found["petsc"] = ".".join(str(part) for part in PETSc.Sys.getVersion())
-    except ImportError:
-        pass
+    # Importing them here would start PETSc, which all ranks must do together.
+    if "dolfinx" in sys.modules:
+        found["dolfinx"] = sys.modules["dolfinx"].__version__
+    if "petsc4py.PETSc" in sys.modules:
+        found["petsc"] = ".".join(str(part) for part in sys.modules["petsc4py.PETSc"].Sys.getVersion())
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -64,7 +65,7 @@ def run(
     if simulator == SIMULATOR:
         _check_mesh(case)
     if ranks > 1 and ranks_here() == 1:
-        return _launch(text, key, out, ranks, quiet)
+        return _launch(text, key, out, ranks, quiet, simulator)
     return run_resolved(case, out, quiet, simulator)
 
 
@@ -87,9 +88,11 @@ def run_resolved(case: Case, out: Path, quiet: bool = False, simulator: str = SI
     text, key = case_toml(case), run_key(case)
     first = comm.rank == 0
     end = end_of_injection(case.injection[-1]) + case.time.follow_up
+    if first and not quiet:
+        say(f"mesh {mesh_note(case)}")
     label = f"{case.injection[-1].volume * 1e6:g} mL at {case.injection[-1].level}"
     with Progressing(label, end, quiet=quiet or not first) as progress:
-        progress.update(0.0, f"building the model, mesh {mesh_note(case)}", force=True)
+        progress.update(0.0, "building the model", force=True)
 
         def watch(path: Path, row: Mapping[str, Any]) -> None:
             pressure = row.get("csf_pressure_mmHg")
@@ -109,7 +112,7 @@ def run_resolved(case: Case, out: Path, quiet: bool = False, simulator: str = SI
         except KeyboardInterrupt:
             if first:
                 end_without_status(out, text, key, "stopped by the user")
-                complain(f"interrupted; what was reached is in {out}")
+                complain(f"interrupted{kept(out)}")
             return INTERRUPTED
         except Exception as error:
             if not is_invalid(error):
@@ -127,12 +130,17 @@ def run_resolved(case: Case, out: Path, quiet: bool = False, simulator: str = SI
 def tell(out: Path, status: Status, quiet: bool = False) -> None:
     """Say how a run ended."""
     if status.state != "done":
-        complain(f"{status.state}: {status.reason}; what was reached is in {out}")
+        complain(f"{status.state}: {status.reason}{kept(out)}")
     elif not quiet:
         summary = read_summary(out)
         say(f"{out}: done in {status.wall_time_s:.0f} s; mesh {summary.get('mesh', '')}")
         for line in headline(summary):
             say(line)
+
+
+def kept(out: Path) -> str:
+    """Where what was reached is, if anything was."""
+    return f"; what was reached is in {out}" if (out / "case.toml").is_file() else ""
 
 
 def end_without_status(out: Path, text: str, key: str, reason: str, state: Any = "interrupted") -> None:
@@ -141,7 +149,7 @@ def end_without_status(out: Path, text: str, key: str, reason: str, state: Any =
         write_status(out, Status(state, reason, key))
 
 
-def _launch(text: str, key: str, out: Path, ranks: int, quiet: bool) -> int:
+def _launch(text: str, key: str, out: Path, ranks: int, quiet: bool, simulator: str) -> int:
     """Run under `mpirun` and look after the status: a rank that is killed cannot."""
     mpirun = shutil.which("mpirun") or shutil.which("mpiexec")
     if mpirun is None:
@@ -158,6 +166,7 @@ def _launch(text: str, key: str, out: Path, ranks: int, quiet: bool) -> int:
         "studies.runner",
         str(resolved),
         str(out),
+        simulator,
         *(["--quiet"] if quiet else []),
     ]
     environment = {**os.environ, "PYTHONPATH": search_path()}
@@ -167,15 +176,17 @@ def _launch(text: str, key: str, out: Path, ranks: int, quiet: bool) -> int:
     except KeyboardInterrupt:
         stop_process(process)
         end_without_status(out, text, key, "stopped by the user")
-        complain(f"interrupted; what was reached is in {out}")
+        complain(f"interrupted{kept(out)}")
         return INTERRUPTED
     finally:
         resolved.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            out.rmdir()  # where nothing came of it
     status = read_status(out)
     if status is None:
         end_without_status(out, text, key, f"mpirun ended with status {returned}", "failed")
         if returned != BAD_INPUT:
-            complain(f"failed: mpirun ended with status {returned}; what was reached is in {out}")
+            complain(f"failed: mpirun ended with status {returned}{kept(out)}")
         return returned if returned in (BAD_INPUT, INTERRUPTED) else FAILED
     return DONE if status.state == "done" else INTERRUPTED if status.state == "interrupted" else FAILED
 
@@ -202,12 +213,22 @@ def stop_process(process: subprocess.Popen[Any], patience: float = 20.0) -> None
 
 
 def _main(arguments: Sequence[str]) -> int:
-    """Entry of every rank of `mpirun`."""
+    """Entry of every rank of `mpirun`: resolved case, run folder, simulator."""
+    from mpi4py import MPI
+
+    from studies.cli import answer
     from studies.worker import stop_on_signals
 
     stop_on_signals()
-    case = resolve(read_case(Path(arguments[0])))
-    return run_resolved(case, Path(arguments[1]), quiet="--quiet" in arguments)
+    comm = MPI.COMM_WORLD
+    try:
+        case = resolve(read_case(Path(arguments[0])))
+        return run_resolved(case, Path(arguments[1]), "--quiet" in arguments, arguments[2])
+    except Exception as error:
+        returned = answer(error)
+        if comm.size > 1:  # the other ranks may be waiting for this one
+            comm.Abort(returned)
+        return returned
 
 
 if __name__ == "__main__":

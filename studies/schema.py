@@ -151,11 +151,13 @@ def markdown() -> str:
     lines += ["## Patients", "", "| patient | `[csf]` key | value | source | tag |", "|---|---|---|---|---|"]
     for preset in (value for values in presets().values() for value in values.values()):
         lines.append(f"| `{preset.patient}` | `{preset.key}` | {preset.value} | {preset.source} | {preset.tag} |")
-    lines += ["", "## Materials", "", "`[materials.NAME]`; the last column says how far a value can be trusted.", ""]
-    lines += ["| key | default | low | high | unit | source | tag |", "|---|---|---|---|---|---|---|"]
-    for row in parameter_table().values():
-        figures = f"{row.value:g} | {row.low:g} | {row.high:g}"
-        lines.append(f"| `materials.{row.key}` | {figures} | {row.unit} | {row.source} | {row.tag} |")
+    lines += ["", "## Materials", ""]
+    lines += [
+        "Default, range, source and tag of each are in `fem/data/parameters.csv`; the tag says how far it can be trusted.",
+        "",
+    ]
+    lines += ["| key | unit |", "|---|---|"]
+    lines += [f"| `materials.{row.key}` | {row.unit} |" for row in parameter_table().values()]
     return "\n".join(lines) + "\n"
 
 

@@ -33,7 +33,9 @@ from studies.worker import DONE, FAILED, INTERRUPTED, PLAN, SIMULATOR
 
 MEMORY_PER_JOB: Final = 3 * 2**30
 """Memory a default case may take; fewer jobs are started where the machine has less."""
-POLL: Final = 0.5
+POLL: Final = 0.2
+LOOK: Final = 2.0
+"""Seconds between looks at the state of all cases while no worker ends."""
 MAX_COMPLAINTS: Final = 10
 
 
@@ -201,17 +203,21 @@ def _run_queue(
     simulator: str,
     progress: Progressing,
 ) -> None:
-    ended = -1
+    told, looked = -1, 0.0
     while queue or running:
         while queue and len(running) < jobs:
             running.append(_start(*queue.pop(0), simulator))
         time.sleep(POLL)
-        for job in [job for job in running if job.process.poll() is not None]:
+        ended = [job for job in running if job.process.poll() is not None]
+        for job in ended:
             running.remove(job)
             _finish(job)
+        if not ended and time.monotonic() - looked < LOOK:
+            continue
+        looked = time.monotonic()
         states = _all_states(sweeps)
-        progress.update(_ended(states), _note(states, len(running)), force=_ended(states) != ended)
-        ended = _ended(states)
+        progress.update(_ended(states), _note(states, len(running)), force=_ended(states) != told)
+        told = _ended(states)
 
 
 def _all_states(sweeps: Sequence[Sweep]) -> list[CaseState]:

@@ -38,13 +38,13 @@ class FakeMesh:
 class FakeSnapshot:
     """Writes an empty file per region."""
 
-    def __init__(self, moment: float) -> None:
-        self.time = moment
+    def __init__(self, moment: float, rank: int = 0) -> None:
+        self.time, self.rank = moment, rank
 
     def write(self, folder: Any, stem: str) -> list[Any]:
         """One file per region."""
         paths = [folder / f"{stem}_{region}.vtu" for region in ("epidural", "subarachnoid", "cord")]
-        for path in paths:
+        for path in paths if self.rank == 0 else []:
             path.write_text("<VTKFile/>")
         return paths
 
@@ -117,7 +117,7 @@ def _simulate(case: Case, sink: RunFolder, rate: int) -> None:
         sink.row(row(case, moment, moment - before))
         before = moment
     sink.profile([{"time_s": before, "z_mm": 1.0, "sac_area_mm2": 200.0}])
-    sink.fields(FakeSnapshot(before))
+    sink.fields(FakeSnapshot(before, sink.rank))
     sink.finished(
         {"degrees_of_freedom": 1000.0, "newton_iterations": 20.0, "wall_time_s": 1.0, "mesh_quality_min": 0.3}
     )

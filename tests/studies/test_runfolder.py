@@ -77,3 +77,14 @@ def test_another_version_of_the_model_is_another_result(case_file, tmp_path):
     assert check_folder(out, run_key(case), case_toml(case))
     with pytest.raises(InputError, match="another version of the model"):
         check_folder(out, "other", case_toml(case))
+
+
+@pytest.mark.mpi
+def test_two_ranks_write_one_folder(case_file, tmp_path):
+    out = tmp_path / "out"
+    assert run(case_file, out, ranks=2, quiet=True, simulator=NAME) == 0
+    assert read_status(out).state == "done"
+    assert json.loads((out / "provenance.json").read_text())["ranks"] == 2
+    rows = list(csv.DictReader((out / "series.csv").open()))
+    assert len({row["time_s"] for row in rows}) == len(rows)
+    assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
