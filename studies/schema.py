@@ -153,7 +153,7 @@ def markdown() -> str:
         lines.append(f"| `{preset.patient}` | `{preset.key}` | {preset.value} | {preset.source} | {preset.tag} |")
     lines += ["", "## Materials", ""]
     lines += [
-        "Default, range, source and tag of each are in `fem/data/parameters.csv`; the tag says how far it can be trusted.",
+        "Default, range, source and tag are in `fem/data/parameters.csv`; the tag says how far it can be trusted.",
         "",
     ]
     lines += ["| key | unit |", "|---|---|"]

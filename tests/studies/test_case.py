@@ -1,4 +1,5 @@
 import json
+import re
 import tomllib
 
 import pytest
@@ -9,6 +10,7 @@ from studies.errors import InputError
 from studies.reading import case_hash, case_toml, parse_value, read_case, set_key, validate_case
 from studies.resolve import material_values, patch_parameters, presets, resolve, window
 from studies.schema import json_schema, markdown
+from studies.study import read_study
 
 INJECTION = {"level": "L3/L4", "volume": "10 mL"}
 
@@ -159,3 +161,16 @@ def test_schema_is_json_and_knows_every_key():
 
 def test_documentation_is_what_the_tree_says(pytestconfig):
     assert (pytestconfig.rootpath / "docs" / "case-file.md").read_text(encoding="utf-8") == markdown()
+
+
+def test_examples_of_the_tutorial_are_valid(pytestconfig, tmp_path):
+    text = (pytestconfig.rootpath / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", text, re.S)
+    assert len(blocks) >= 3
+    for number, block in enumerate(blocks):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(block, encoding="utf-8")
+        if "[sweep]" in block:
+            assert len(read_study(path).cases) == 9
+        else:
+            assert resolve(read_case(path))
