@@ -14,7 +14,9 @@ from .errors import MeshError
 from .size import SOURCE_RADIUS, MeshSize
 
 LEAST_SLAB = 1e-3
-"""Soft breakpoints (end of sac and cord) nearer than this (m) to another one are left to it."""
+"""The ends of cord and sac nearer than this (m) to another breakpoint are left to it."""
+LEAST_SLAB_RATIO = 0.25
+"""Breakpoints within the sac's taper nearer to another one than this share of a coarse cell are left out."""
 _INTEGRATION_POINTS = 201
 
 
@@ -73,9 +75,12 @@ def stations(
             fixed.append(band.centre)
     if min(fixed) < low or max(fixed) > high:
         raise MeshError(f"a foramen reaches beyond the span {span[0]}-{span[1]}; widen the span")
-    ends = (anatomy.conus_z, anatomy.sac_end_z, anatomy.sac_end_z + anatomy.shape.sac_tip_length)
-    for z in ends:
-        if low < z < high and np.min(np.abs(np.array(fixed) - z)) >= LEAST_SLAB:
+    # Sections turn fast where the sac tapers: more than one slab there, unless all slabs are long.
+    tip = anatomy.shape.sac_tip_length
+    ends = [(anatomy.conus_z, LEAST_SLAB), (anatomy.sac_end_z, LEAST_SLAB)]
+    ends += [(anatomy.sac_end_z + share * tip, LEAST_SLAB_RATIO * size.coarse_length) for share in (1.0, 0.5, -0.5)]
+    for z, least in ends:
+        if low < z < high and np.min(np.abs(np.array(fixed) - z)) >= least:
             fixed.append(z)
     planes = [low]
     breaks = np.unique(np.round(fixed, 12))

@@ -98,23 +98,22 @@ def build_template(size: MeshSize, sectors: Sectors) -> Template:
     points, triangles, zone = _inner_half(angles, cord_angles)
     column: IntArray = np.full(len(triangles), -1)
 
-    # Epidural ring of the left half, layer by layer.
-    layer_radii = np.linspace(SAC_RADIUS, WALL_RADIUS, size.epidural_layers + 1)
-    sac = np.array([_find(points, SAC_RADIUS, angle) for angle in angles])
-    layers = [sac]
-    for radius in layer_radii[1:]:
-        layers.append(np.arange(len(points), len(points) + len(angles)))
-        points = np.vstack([points, np.column_stack([np.full_like(angles, radius), angles])])
+    # Epidural ring of the left half: radial edges, then a strip of triangles between neighbours.
+    edges = []
+    for angle in angles:
+        # More layers where the interlaminar recess makes the gap deep; the edge of the dorsal sector stays lateral.
+        dorsal = angle < -sectors.lateral - _TOLERANCE
+        layers = size.dorsal_layers if dorsal else size.epidural_layers
+        radii = np.linspace(SAC_RADIUS, WALL_RADIUS, layers + 1)[1:]
+        new = len(points) + np.arange(layers)
+        edges.append(np.concatenate([[_find(points, SAC_RADIUS, angle)], new]))
+        points = np.vstack([points, np.column_stack([radii, np.full_like(radii, angle)])])
     ring, ring_columns = [], []
-    for inner, outer in pairwise(layers):
-        for j in range(len(angles) - 1):
-            a, b, c, d = inner[j], outer[j], outer[j + 1], inner[j + 1]
-            # The diagonal runs from the sac's vertex nearer the lateral axis (of smaller key) to the wall's vertex
-            # farther from it. Then each tetrahedron joins a radial edge with a circumferential one, and a section
-            # that turns a little along the axis cannot invert cells in a thin gap.
-            forward = angles[j] + angles[j + 1] > -_TOLERANCE
-            ring += [(a, b, c), (a, c, d)] if forward else [(a, b, d), (b, c, d)]
-            ring_columns += [j, j]
+    for j, (a, b) in enumerate(pairwise(edges)):
+        near, far = (a, b) if angles[j] + angles[j + 1] > -_TOLERANCE else (b, a)
+        strip = _strip(near, far, points[:, 0])
+        ring += strip
+        ring_columns += [j] * len(strip)
     triangles = np.vstack([triangles, np.array(ring)])
     zone = np.concatenate([zone, np.full(len(ring), Zone.EPIDURAL)])
     column = np.concatenate([column, ring_columns])
@@ -195,6 +194,26 @@ def _inner_half(angles: FloatArray, cord_angles: FloatArray) -> tuple[FloatArray
     points = np.column_stack([rho, theta])[order]
     by_place = np.lexsort(np.sort(triangles, axis=1).T[::-1])
     return points, triangles[by_place], zone[by_place]
+
+
+def _strip(near: IntArray, far: IntArray, rho: FloatArray) -> list[tuple[int, int, int]]:
+    """Triangles between two radial edges, of which ``near`` is the nearer one to the lateral axis.
+
+    Diagonals run outwards from the near edge, whose vertices have the smaller keys, to the far one. Then each
+    tetrahedron of a prism joins a radial edge with a circumferential one, and a section that turns a little along the
+    axis cannot invert cells in a thin gap.
+    """
+    triangles = []
+    i = j = 0
+    while i < len(near) - 1 or j < len(far) - 1:
+        on_far = j < len(far) - 1 and (i == len(near) - 1 or rho[far[j + 1]] <= rho[near[i + 1]] + _TOLERANCE)
+        if on_far:
+            triangles.append((int(near[i]), int(far[j]), int(far[j + 1])))
+            j += 1
+        else:
+            triangles.append((int(near[i]), int(far[j]), int(near[i + 1])))
+            i += 1
+    return triangles
 
 
 def _find(points: FloatArray, radius: float, angle: float) -> int:
