@@ -177,6 +177,18 @@ def demo(out: Out = Path("results/demo"), jobs: Jobs = None) -> int:
 
 
 @app.command()
+def verify(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="one problem; all of them by default")] = None,
+    full: Annotated[bool, typer.Option("--full", help="finer meshes and steps; takes much longer")] = False,
+    out: Out = Path("results/verification"),
+) -> int:
+    """Solve problems with known answers: error, order of convergence and verdict of each."""
+    from studies.verification import command
+
+    return command(name, full, _writable(out))
+
+
+@app.command()
 def mesh(
     case: CaseFile,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="mesh file; its suffix decides the format")],

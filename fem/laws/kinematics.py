@@ -11,6 +11,10 @@ import ufl
 class Kinematics(Protocol):
     """What the weak form needs of a displacement field u(X)."""
 
+    @property
+    def linear(self) -> bool:
+        """Whether strains are infinitesimal."""
+
     def gradient(self, u: Any) -> Any:
         """Deformation gradient F = I + Grad u."""
 

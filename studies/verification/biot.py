@@ -1,4 +1,4 @@
-"""Constants of an isotropic linear poroelastic solid (Detournay & Cheng 1993, Fundamentals of poroelasticity, table 2)."""
+"""Constants of an isotropic linear poroelastic solid (Detournay & Cheng 1993, Comprehensive Rock Eng 2:113)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Biot:
 
     @property
     def mobility(self) -> float:
-        """kappa = c S [m^2/(Pa s)]."""
+        """Mobility kappa = c S [m^2/(Pa s)]."""
         return self.diffusivity * self.storage
 
     @property

@@ -6,8 +6,9 @@ compartment of capacity C_c per length. At equilibrium, with V' injected per len
     alpha p - P_c = -u (K_v a/A + 2 mu/a + E_m/a^2),   p A/M - alpha a u = V'/2 pi,   C_c P_c = -2 pi a u.
 
 The sac is meshed about a rigid core c and linked to the compartment, as in the patient's model. Its skeleton adds
-K_s 2a/(a^2 - c^2) - 2 mu_s/a to the stiffness of the dura, below 1e-2 of it here, which the solution takes along. Units are mm and kPa. With alpha = 1 and 1/M = 0 the
-displaced CSF equals the injected volume whatever the stiffness: a free test of conservation.
+K_s 2a/(a^2 - c^2) - 2 mu_s/a to the stiffness of the dura, below 1e-2 of it here, which the solution takes along. Units
+are mm and kPa. With alpha = 1 and 1/M = 0 the displaced CSF equals the injected volume whatever the stiffness: a free
+test of conservation.
 
 [1] H. F. Wang 2000, Theory of Linear Poroelasticity, ch. 7 (the ring without membrane and compartment).
 """
@@ -22,6 +23,7 @@ import ufl
 from dolfinx import fem
 from mpi4py import MPI
 
+from fem.arrays import Array
 from fem.compartments import ElasticCompartment
 from fem.forms import compile_form, integrate
 from fem.laws.fibres import LinearMembrane
@@ -75,7 +77,7 @@ class Coaxial:
         u, p, csf = np.linalg.solve(np.array(matrix), np.array([0.0, self.injected / (2 * np.pi), 0.0]))
         return float(u), float(p), float(csf)
 
-    def displacement(self, x: np.ndarray) -> np.ndarray:
+    def displacement(self, x: Array) -> Array:
         """Displacement everywhere: u = A r + B/r on both sides, 0 at core and bone."""
         u, _, _ = self.solution()
         r = np.linalg.norm(x[:2], axis=0)

@@ -5,8 +5,8 @@ p0 = alpha M q/(K_v + alpha^2 M) and diffuses out,
 
     p = p0 sum_{k odd} 4/(k pi) sin(k pi z/2L) exp(-k^2 pi^2 c t/4L^2).
 
-Mandel: a slab of half-width a is squeezed by 2F between rigid, smooth, impervious plates and drains sideways. Load moves
-from the softening edges to the middle, so that the pressure there first rises (Mandel-Cryer effect),
+Mandel: a slab of half-width a is squeezed by 2F between rigid, smooth, impervious plates and drains sideways. Load
+moves from the softening edges to the middle, so that the pressure there first rises (Mandel-Cryer effect),
 
     p = 2 F B (1 + nu_u)/(3 a) sum sin a_n/(a_n - sin a_n cos a_n) (cos(a_n x/a) - cos a_n) exp(-a_n^2 c t/a^2),
     tan a_n/a_n = (1 - nu)/(nu_u - nu).
@@ -15,7 +15,8 @@ The plates follow their exact path and their force is a result, which has to com
 
 Steps shrink with h^2, so that the second order in space shows in the whole error.
 
-[1] K. von Terzaghi 1943, Theoretical Soil Mechanics. [2] J. Mandel 1953, Geotechnique 3:287, doi:10.1680/geot.1953.3.7.287.
+[1] K. von Terzaghi 1943, Theoretical Soil Mechanics.
+[2] J. Mandel 1953, Geotechnique 3:287, doi:10.1680/geot.1953.3.7.287.
 [3] A. H.-D. Cheng & E. Detournay 1988, Int J Numer Anal Methods Geomech 12:551, doi:10.1002/nag.1610120508.
 """
 
@@ -27,11 +28,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import brentq
 
+from fem.arrays import Array
 from fem.laws.kinematics import SmallStrain
 from fem.poro import Drained, Fixed, PoroModel, Setup
 from studies.verification.biot import COMPRESSIBLE, INCOMPRESSIBLE, Biot
 from studies.verification.meshes import rectangle
-from studies.verification.posing import ErrorNorm, Field, Stepping, reaction, surface_mean, value_at_largest
+from studies.verification.posing import ErrorNorm, Field, Stepping, at, reaction, surface_mean, value_at_largest
 from studies.verification.problem import Check, Curve, Problem, Result
 
 MARKS = (0.001, 0.01, 0.05, 0.1, 0.5)
@@ -58,7 +60,7 @@ class Terzaghi:
         biot = self.medium.biot
         return biot / (self.medium.vertical * self.medium.inverse_modulus + biot**2)
 
-    def pressure(self, depth: np.ndarray, time: float) -> np.ndarray:
+    def pressure(self, depth: Array, time: float) -> Array:
         """Pressure at depths below the drained top."""
         k = 2 * np.arange(self.terms)[:, None] + 1
         decay = np.exp(-(k**2) * np.pi**2 * self.medium.diffusivity * time / 4)
@@ -80,7 +82,7 @@ class Mandel:
     terms: int = 400
 
     @property
-    def roots(self) -> np.ndarray:
+    def roots(self) -> Array:
         """Positive roots a_n."""
         nu, nu_u = self.medium.poisson_ratio, self.medium.undrained_poisson
         slope = (1 - nu) / (nu_u - nu)
@@ -97,11 +99,11 @@ class Mandel:
             ]
         )
 
-    def _series(self, time: float) -> tuple[np.ndarray, np.ndarray]:
+    def _series(self, time: float) -> tuple[Array, Array]:
         a = self.roots
         return a, np.exp(-(a**2) * self.medium.diffusivity * time) / (a - np.sin(a) * np.cos(a))
 
-    def pressure(self, x: np.ndarray, time: float) -> np.ndarray:
+    def pressure(self, x: Array, time: float) -> Array:
         """Pressure at distances from the middle."""
         a, weight = self._series(time)
         scale = 2 * self.medium.skempton * (1 + self.medium.undrained_poisson) / 3
@@ -162,17 +164,19 @@ class TerzaghiColumn(Problem):
         worst = {"pressure L2": 0.0, "base pressure": 0.0, "settlement": 0.0}
         curves, start = [], 0.0
         for mark, count in zip(MARKS, STEPS, strict=True):
-            for time, length in stepping.steps(start, mark, count * level**2 // COARSE**2):
+            for time, length in stepping.steps(start, mark, count * level**2 // COARSE**2):  # noqa: B007
                 stepping.step(length)
             start = mark
             base = value_at_largest(model, "p", lambda x: -x[1])
             worst["base pressure"] = max(worst["base pressure"], abs(base - exact.pressure(np.array(1.0), time)[0]))
             if mark >= NORMS_FROM:
-                worst["pressure L2"] = max(worst["pressure L2"], norm(lambda x, t=time: exact.pressure(1 - x[1], t)))
+                worst["pressure L2"] = max(
+                    worst["pressure L2"], norm(at(lambda x, t: exact.pressure(1 - x[1], t), time))
+                )
                 settled = -surface_mean(model, "top", lambda u, p: u[1])
                 worst["settlement"] = max(worst["settlement"], abs(settled / exact.settlement(time) - 1))
             curves.append(
-                _profile(model, lambda x, t=time: exact.pressure(1 - x, t), 1, f"ct/L² = {mark:g}", reverse=True)
+                _profile(model, at(lambda x, t: exact.pressure(1 - x, t), time), 1, f"ct/L² = {mark:g}", reverse=True)
             )
         return worst, curves
 
@@ -225,16 +229,16 @@ class MandelSlab(Problem):
         for mark, count in zip(MARKS, STEPS, strict=True):
             for time, length in stepping.steps(start, mark, count * level**2 // COARSE**2):
                 path = exact.approach(time)
-                stepping.step(length, {"u": lambda x, e=path: np.stack([0 * x[0], -e * x[1]])})
+                stepping.step(length, {"u": at(lambda x, e: np.stack([0 * x[0], -e * x[1]]), path)})
             start = mark
             if mark >= NORMS_FROM:
-                worst["pressure L2"] = max(worst["pressure L2"], norm(lambda x, t=time: exact.pressure(x[0], t)))
+                worst["pressure L2"] = max(worst["pressure L2"], norm(at(lambda x, t: exact.pressure(x[0], t), time)))
                 middle = value_at_largest(model, "p", lambda x: -x[0])
                 error = abs(middle - exact.pressure(np.array(0.0), time)[0])
                 worst["middle pressure"] = max(worst["middle pressure"], error)
                 force = -reaction(model, "u", lambda x: np.stack([0 * x[0], np.isclose(x[1], height) * 1.0]))
                 worst["plate force"] = max(worst["plate force"], abs(force - 1))
-            curves.append(_profile(model, lambda x, t=time: exact.pressure(x, t), 0, f"ct/a² = {mark:g}"))
+            curves.append(_profile(model, at(exact.pressure, time), 0, f"ct/a² = {mark:g}"))
         return worst, curves
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -104,11 +105,12 @@ class PressureJump(Problem):
         )
 
     def _kept(self, level: int, kinematics: Kinematics) -> float:
-        """Inject into the epidural block, both blocks closed, the sac's end free; largest change that is not injected."""
+        """Inject into the closed epidural block, the sac's end free; largest change of volume that is not injected."""
         model = self.pose(level, kinematics, (), ends=False)
         stepping = Stepping(model, force=1e-10, volume=1e-13)
         # not uniform, so that everything moves and the dura bulges
-        model.supply["e"].interpolate(lambda x: 0.02 * (1 + np.sin(3 * x[1]) * x[2]))
+        supply: Any = model.supply["e"]
+        supply.interpolate(lambda x: 0.02 * (1 + np.sin(3 * x[1]) * x[2]))
         rate = integrate(compile_form(model.supply["e"] * model.dx(model.regions[1])), model.comm)
         for _ in range(4):
             stepping.step(0.5)
@@ -122,10 +124,12 @@ class PressureJump(Problem):
 
     def _profile(self, model: PoroModel, flow: float) -> Curve:
         x, values = [], []
-        for name, keep in (("s", lambda v: v < 0.5 + 1e-9), ("e", lambda v: v > 0.5 - 1e-9)):
+        for name, side in (("s", -1), ("e", 1)):
             space, dofs = model.collapsed[name]
             place = space.tabulate_dof_coordinates()
-            line = np.flatnonzero((np.abs(place[:, 1]) < 1e-9) & (np.abs(place[:, 2]) < 1e-9) & keep(place[:, 0]))
+            line = np.flatnonzero(
+                (np.abs(place[:, 1]) < 1e-9) & (np.abs(place[:, 2]) < 1e-9) & (side * (place[:, 0] - 0.5) > -1e-9)
+            )
             line = line[np.argsort(place[line, 0])]
             x.append(place[line, 0])
             values.append(model.state.x.array[np.asarray(dofs)[line]])

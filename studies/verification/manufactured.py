@@ -9,7 +9,7 @@ The model sees the weak form only, so that a wrong sign, a missing J or a lost t
 
 * Space: one step from zero; the source is the increment of content over the step, exact for backward Euler, and the
   error is that of space alone. P2-P1: u in H1 2, p in L2 2, p in H1 1.
-* Time: fields that are quadratic (u) and linear (p) in space lie in the spaces; the error is that of time alone. Order 1.
+* Time: fields that are quadratic (u) and linear (p) lie in the spaces; the error is that of time alone. Order 1.
 
 Both at Poisson ratios .3 and .479 and at dt kappa 1 and 1e-8: the second is undrained in effect, and its pressure rests
 on the inf-sup stability of the pair.
@@ -137,7 +137,9 @@ class Manufactured(Problem):
             variant: constants.
             increments: the source of a step is the increment of content from zero instead of the rate.
         """
-        mesh = dmesh.create_box(self.comm, [(0.0, 0.0, 0.0), SIZE], [cells] * 3, ghost_mode=dmesh.GhostMode.shared_facet)
+        mesh = dmesh.create_box(
+            self.comm, [(0.0, 0.0, 0.0), SIZE], [cells] * 3, ghost_mode=dmesh.GhostMode.shared_facet
+        )
         sides = {f"{a}{e}": on(k, e * SIZE[k]) for k, a in enumerate("xyz") for e in (0, 1)}
         domain = Domain.from_mesh(mesh, sides)
         time = fem.Constant(mesh, 0.0)
@@ -230,11 +232,7 @@ class ManufacturedTime(Manufactured):
 
     def checks(self) -> Sequence[Check]:
         """Backward Euler is of first order."""
-        return [
-            Check(f"{name} L2, {variant.label}", 0.2, 1.0)
-            for variant in self.variants
-            for name in ("u", "p")
-        ]
+        return [Check(f"{name} L2, {variant.label}", 0.2, 1.0) for variant in self.variants for name in ("u", "p")]
 
     def run(self, level: int) -> Result:
         """To time 1 in equal steps; kappa is the named number, so that dt kappa is at most that."""

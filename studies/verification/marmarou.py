@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fem.arrays import Array
 from fem.compartments import CraniospinalCompartment
 from fem.laws.kinematics import SmallStrain
 from fem.laws.mobility import ConstantMobility
@@ -51,7 +52,7 @@ class Marmarou:
         """I_f, which holds the baseline."""
         return (self.baseline - self.reference) / self.resistance
 
-    def pressure(self, time: float | np.ndarray) -> np.ndarray:
+    def pressure(self, time: float | Array) -> Array:
         """Pressure at a time after the infusion began."""
         k, rest = np.log(10) / self.pvi, self.baseline - self.reference
         decay = np.exp(-k * (self.infusion * self.resistance + rest) * np.asarray(time) / self.resistance)
@@ -94,7 +95,9 @@ class Infusion(Problem):
         wanted = float(self.exact.pressure(self.end))
         plateau = self.march(40, 4000.0, self.exact.infusion)[-1]
         after, balance = self._bolus()
-        raised = self.exact.reference + (self.exact.baseline - self.exact.reference) * 10 ** (self.bolus / self.exact.pvi)
+        raised = self.exact.reference + (self.exact.baseline - self.exact.reference) * 10 ** (
+            self.bolus / self.exact.pvi
+        )
         times = np.linspace(0, self.end, level + 1)
         fine = np.linspace(0, self.end, 300)
         shown = slice(None, None, max(level // 32, 1))

@@ -9,9 +9,10 @@ import numpy as np
 from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
+from fem.arrays import Array
 from fem.domain import Domain
 
-Map = Callable[[np.ndarray], np.ndarray]
+Map = Callable[[Array], Array]
 """Coordinates, shape (n, dim), of points of the unit square or cube, shape (n, dim)."""
 
 EDGES = {
@@ -23,7 +24,7 @@ EDGES = {
 SIDES = {"x0": (0, 0), "x1": (0, 1), "y0": (1, 0), "y1": (1, 1), "z0": (2, 0), "z1": (2, 1)}
 
 
-def on(axis: int, value: float) -> Callable[[np.ndarray], np.ndarray]:
+def on(axis: int, value: float) -> Callable[[Array], Array]:
     """Marker of the plane where a coordinate has a value."""
     return lambda x: np.isclose(x[axis], value)
 
@@ -72,10 +73,10 @@ def mapped(
         simplices.append(np.stack(vertices, axis=1))
     vertices = np.concatenate(simplices)
 
-    def index(places: np.ndarray) -> np.ndarray:
+    def index(places: Array) -> Array:
         return np.ravel_multi_index(tuple(np.moveaxis(places, -1, 0)), tuple(shape))
 
-    def nodes(simplex: np.ndarray) -> np.ndarray:
+    def nodes(simplex: Array) -> Array:
         edges = EDGES.get(simplex.shape[1] - 1, ((0, 1),))
         return np.concatenate(
             [index(simplex), *(index((simplex[:, a] + simplex[:, b]) // 2)[:, None] for a, b in edges)], axis=1
@@ -109,7 +110,7 @@ def mapped(
 def quarter_ring(inner: float, outer: float, height: float | None = None) -> Map:
     """Map of (radius, angle[, height]) onto the quarter ring in x, y > 0."""
 
-    def place(unit: np.ndarray) -> np.ndarray:
+    def place(unit: Array) -> Array:
         radius = inner + (outer - inner) * unit[:, 0]
         angle = np.pi / 2 * unit[:, 1]
         plane = [radius * np.cos(angle), radius * np.sin(angle)]

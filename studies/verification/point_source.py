@@ -20,12 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import erf, erfc
 
+from fem.arrays import Array
 from fem.forms import compile_form, integrate
 from fem.laws.kinematics import SmallStrain
 from fem.poro import Drained, Fixed, PoroModel, Setup
 from studies.verification.biot import COMPRESSIBLE, Biot
 from studies.verification.meshes import mapped
-from studies.verification.posing import ErrorNorm, Stepping
+from studies.verification.posing import ErrorNorm, Stepping, at
 from studies.verification.problem import Check, Curve, Problem, Result
 
 ANGLE = 0.125
@@ -52,12 +53,12 @@ class Rudnicki:
 
     medium: Biot
 
-    def pressure(self, x: np.ndarray, time: float) -> np.ndarray:
+    def pressure(self, x: Array, time: float) -> Array:
         """Pressure at points; finite at the source itself."""
         r = np.maximum(np.linalg.norm(x, axis=0), 1e-12)
         return erfc(r / (2 * np.sqrt(self.medium.diffusivity * time))) / (4 * np.pi * self.medium.mobility * r)
 
-    def displacement(self, x: np.ndarray, time: float) -> np.ndarray:
+    def displacement(self, x: Array, time: float) -> Array:
         """Displacement at points; it has no direction at the source."""
         r = np.maximum(np.linalg.norm(x, axis=0), 1e-12)
         e = r / (2 * np.sqrt(self.medium.diffusivity * time))
@@ -110,11 +111,11 @@ class PointSource(Problem):
             for time, length in stepping.steps(start, mark, count * level**2 // COARSE**2):
                 stepping.step(
                     length,
-                    {"u": lambda x, t=time: exact.displacement(x, t), "p": lambda x, t=time: exact.pressure(x, t)},
+                    {"u": at(exact.displacement, time), "p": at(exact.pressure, time)},
                 )
             start = mark
             for name, (norm, solution) in norms.items():
-                worst[name] = max(worst[name], norm(lambda x, f=solution, t=time: f(x, t)))
+                worst[name] = max(worst[name], norm(at(solution, time)))
             curves.append(self._profile(model, exact, time))
         return Result(worst, tuple(curves), ("distance from the source r/L", "pressure p κL/Q"))
 
@@ -140,7 +141,7 @@ def _supply_at_tip(model: PoroModel, rate: float) -> None:
     supply.x.array[:] *= rate / total
 
 
-def wedge(unit: np.ndarray) -> np.ndarray:
+def wedge(unit: Array) -> Array:
     """Spherical wedge about the x axis, from the tip to radius 1."""
     radius = TIP + (1 - TIP) * unit[:, 0] ** 2
     around, up = ANGLE * unit[:, 1], ANGLE * unit[:, 2]

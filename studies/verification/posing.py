@@ -11,13 +11,20 @@ import ufl
 from dolfinx import fem
 from dolfinx.la import InsertMode
 
+from fem.arrays import Array
 from fem.compartments import Compartment
 from fem.forms import compile_form, integrate
 from fem.newton import BorderedNewton, Tolerances
 from fem.poro import PoroModel
 
-Field = Callable[[np.ndarray], np.ndarray]
+Field = Callable[[Array], Array]
 """Values at coordinates of shape (3, n): (n,) of a scalar, (dim, n) of a vector."""
+
+
+def at(values: Callable[[Array, Any], Array], parameter: Any) -> Field:
+    """Field at a value of its parameter, such as a time."""
+    return lambda x: values(x, parameter)
+
 
 EXACT_DEGREE = 4
 """Degree of the interpolant that stands for an exact field in an error norm: two above the displacement."""
@@ -65,7 +72,7 @@ class Stepping:
         return ((start + (k + 1) * length, length) for k in range(count))
 
 
-def vector_of(model: PoroModel, fields: Mapping[str, Field]) -> np.ndarray:
+def vector_of(model: PoroModel, fields: Mapping[str, Field]) -> Array:
     """Mixed state vector with interpolated fields; a field that is not named is zero."""
     vector = np.zeros_like(model.state.x.array)
     for name, values in fields.items():

@@ -8,11 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 from mpi4py import MPI
 
+from fem.arrays import Array
+
 ORDER_BAND = 0.1
-"""An observed order may fall short of its design by this much: issue of two finite meshes instead of the limit."""
+"""An observed order may fall short of its design by this much: two finite meshes are not the limit."""
 
 ROUND_OFF = 1e-11
 """Relative errors below this are round-off of a direct solve; they have no order."""
@@ -40,10 +41,10 @@ class Curve:
     """A profile for the figure: computed points on an exact line."""
 
     label: str
-    x: np.ndarray
-    computed: np.ndarray
-    exact_x: np.ndarray
-    exact: np.ndarray
+    x: Array
+    computed: Array
+    exact_x: Array
+    exact: Array
 
 
 @dataclass(frozen=True)
@@ -84,12 +85,22 @@ class Problem(ABC):
     """A problem with a known answer.
 
     A level is a number that the discretisation error falls with: cells along an edge, or steps in time.
+
+    Attributes:
+        name: on the command line.
+        title: in tables and figures.
+        axis: what a level counts.
+        comm: over which the mesh is distributed.
+        requires: modules beyond those of the program.
+        levels: of the daily run, coarse first.
+        full_levels: of the full run.
     """
 
     name: str
     title: str
     axis: str = "cells along an edge"
     comm: MPI.Comm = MPI.COMM_SELF
+    requires: tuple[str, ...] = ()
     levels: tuple[int, ...]
     full_levels: tuple[int, ...]
 

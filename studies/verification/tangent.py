@@ -1,7 +1,7 @@
 """The coupled Jacobian against central finite differences of the residual, at a deformed state in random directions.
 
-A ring of cord, sac and epidural space carries every kind of term at once: finite strain, pia and tension-only dura, veins
-that saturate, mobility that swells, a leak through the dura, outflow at the bone, a cranial and a caudal compartment.
+A ring of cord, sac and epidural space carries every kind of term at once: finite strain, pia and tension-only dura,
+veins that saturate, mobility that swells, a leak through the dura, outflow at the bone, a cranial and a caudal compartment.
 Unknowns are u, p_e, p_s, P_c and P_k. Two questions are asked:
 
 * matrix: J d against (R(x + eps d) - R(x - eps d))/(2 eps), for the unknowns in the matrix;
@@ -24,6 +24,7 @@ from dolfinx.fem import petsc as fem_petsc
 from dolfinx.la import InsertMode
 from mpi4py import MPI
 
+from fem.arrays import Array
 from fem.compartments import CraniospinalCompartment, ElasticCompartment
 from fem.laws.exchange import StarlingForamen
 from fem.laws.fibres import LinearMembrane, TensionOnlyMembrane
@@ -39,7 +40,7 @@ from studies.verification.problem import Check, Problem, Result
 DIFFERENCE = 1e-6
 
 
-def residual_of(model: PoroModel) -> np.ndarray:
+def residual_of(model: PoroModel) -> Array:
     """Residual at the present state on owned degrees of freedom, zero where they are held."""
     vector = fem.assemble_vector(model.residual)
     vector.scatter_reverse(InsertMode.add)
@@ -53,7 +54,7 @@ def _owned(model: PoroModel) -> int:
     return int(model.space.dofmap.index_map.size_local * model.space.dofmap.index_map_bs)
 
 
-def direction_of(model: PoroModel, seed: int) -> np.ndarray:
+def direction_of(model: PoroModel, seed: int) -> Array:
     """Random direction of the free degrees of freedom, ghosts included; it does not depend on the number of ranks."""
     function = fem.Function(model.space)
     spaces = {"u": model.vector_space} | {name: space for name, (space, _) in model.collapsed.items()}
@@ -63,7 +64,7 @@ def direction_of(model: PoroModel, seed: int) -> np.ndarray:
         part = fem.Function(space)
         dim = 3 if name == "u" else 1
 
-        def rough(x: np.ndarray, w: np.ndarray = waves, f: np.ndarray = phases, dim: int = dim) -> np.ndarray:
+        def rough(x: Array, w: Array = waves, f: Array = phases, dim: int = dim) -> Array:
             return np.sin(w[:dim] @ x + f[:dim, None]).squeeze()
 
         part.interpolate(rough)
@@ -126,7 +127,7 @@ def everything(comm: MPI.Comm, level: int) -> tuple[PoroModel, BorderedNewton]:
         "s": lambda x: 0.5 + 0.3 * x[0] - 0.2 * x[1] * x[2],
         "e": lambda x: 0.4 + 0.3 * np.sin(5 * x[1]),
     }
-    model.previous.x.array[:] = vector_of(model, {name: lambda x, f=f: 0.5 * f(x) for name, f in smooth.items()})
+    model.previous.x.array[:] = 0.5 * vector_of(model, smooth)
     model.state.x.array[:] = vector_of(model, smooth)
     cranial = CraniospinalCompartment(0.4, -0.2, 3.0, 0.1, 0.2, 0.1, share=0.3)
     newton = BorderedNewton(model, {"cranial": cranial, "caudal": ElasticCompartment(0.2)})
