@@ -11,7 +11,7 @@ import numpy as np
 
 from .errors import MeshError
 from .mesh import SpineMesh
-from .regions import Region, Subregion
+from .regions import Region
 
 MILLIMETRES_PER_METRE = 1e3
 REGION_PREFIX, SURFACE_PREFIX = "region:", "surface:"
@@ -129,8 +129,3 @@ def _write_meshio(mesh: SpineMesh, path: Path) -> None:
         raise MeshError(
             f"mesh cannot be written as {formats[0]}: {lines[0] if lines else type(error).__name__}"
         ) from error
-
-
-def subregion_legend() -> dict[int, str]:
-    """Name of every value of the array ``subregion``."""
-    return {int(member): member.name.lower() for member in Subregion}
