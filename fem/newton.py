@@ -18,8 +18,17 @@ from fem.compartments import Compartment
 from fem.errors import SolverError
 from fem.poro import PoroModel
 
-DAMPINGS = 5
-"""Times that an update which makes the residual undefined (J <= 0) is halved before the step is given up."""
+LINE_SEARCHES = 6
+"""Trials of a shorter step before an update is taken as it is."""
+
+FORCE_GROWTH = 2.0
+"""Growth of the out-of-balance force that a full step may bring [1]."""
+
+VOLUME_GAIN = 0.1
+"""Share of the out-of-balance volume that a full step may leave to be taken whatever the forces [1]."""
+
+SLACK = 0.8
+"""Share of the initial slope that a full step may leave, either way, before it is shortened [1]."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +110,28 @@ class BorderedNewton:
         for name, value in self.pressure.items():
             model.outside[name].value = value
         self._assemble(self._residual, model.residual)
+        if model.balance is not None:
+            self._residual.axpy(-model.balance_scale, model.balance)
         array = self._residual.array
         array[self._held] = 0.0
         sums = np.array([np.sum(array[self._u] ** 2), np.sum(np.abs(array[self._p]))])
         sums = model.comm.allreduce(sums, op=MPI.SUM)
         defects = np.array([self._defect(name) for name in self.compartments])
         return float(np.sqrt(sums[0])), float(sums[1] + np.sum(np.abs(defects))), defects
+
+    def balance_present_state(self) -> float:
+        """Let fixed nodal forces hold the present displacement; return their Euclidean norm [N]."""
+        model = self.model
+        model.balance = None
+        self._assemble(self._residual, model.residual)
+        forces = self._residual.duplicate()
+        self._residual.copy(forces)
+        keep = np.zeros(self._local_size, dtype=bool)
+        keep[self._u] = True
+        keep[self._held] = False
+        forces.array[~keep] = 0.0
+        model.balance = forces
+        return float(forces.norm())
 
     def solve(self, tolerances: Tolerances) -> int:
         """Iterate from the present state to convergence; return the number of iterations.
@@ -123,7 +148,7 @@ class BorderedNewton:
                 raise SolverError("the residual is not defined (a cell has turned inside out)")
             history.append((force, volume))
             update, shift = self._update(defects)
-            force, volume, defects = self._apply(update, shift)
+            force, volume, defects = self._apply(update, shift, (force, volume))
         if force <= tolerances.force and volume <= tolerances.volume:
             return tolerances.iterations
         raise SolverError(
@@ -159,20 +184,49 @@ class BorderedNewton:
                 self._delta.axpy(dt * shift[j], self._solves[name])
         return self._delta, shift
 
-    def _apply(self, update: Any, shift: Array) -> tuple[float, float, Array]:
-        x = self.model.state.x
-        before, pressures = x.array.copy(), dict(self.pressure)
-        factor = 1.0
-        for _ in range(DAMPINGS):
-            x.array[: self._local_size] = before[: self._local_size] - factor * update.array
+    def _slope(self, update: Any) -> float:
+        """Work of the out-of-balance forces on the update [N m]; it vanishes at the best step length."""
+        local = float(self._residual.array[self._u] @ update.array[self._u])
+        return self.model.comm.allreduce(local, op=MPI.SUM)
+
+    def _apply(self, update: Any, shift: Array, norms: tuple[float, float]) -> tuple[float, float, Array]:
+        """Take the update, shortened where it overshoots (Matthies & Strang 1979, doi:10.1002/nme.1620141104).
+
+        Tension-only fibres have no stiffness while slack, so that a full step stretches them far beyond the solution. A
+        step that restores the balance of volume is taken whole: the forces that it upsets are the next iteration's.
+        """
+        x, size = self.model.state.x, self._local_size
+        before, pressures = x.array[:size].copy(), dict(self.pressure)
+
+        def at(factor: float) -> tuple[tuple[float, float, Array], float]:
+            x.array[:size] = before - factor * update.array
             x.scatter_forward()
             for value, name in zip(shift, self.compartments, strict=True):
                 self.pressure[name] = pressures[name] - factor * float(value)
-            force, volume, defects = self.evaluate()
-            if np.isfinite(force + volume):
+            return self.evaluate(), self._slope(update)
+
+        start = self._slope(update)
+        factor, outcome, slope = 1.0, *at(1.0)
+        if outcome[0] <= FORCE_GROWTH * norms[0] or 0.0 < outcome[1] <= VOLUME_GAIN * norms[1]:
+            return outcome
+        low, low_slope, high, high_slope = 0.0, start, 1.0, slope
+        for _ in range(LINE_SEARCHES):
+            defined = np.isfinite(slope)
+            if defined and (abs(slope) <= SLACK * abs(start) or slope * start > 0):
                 break
-            factor /= 2
-        return force, volume, defects
+            if defined:
+                factor = (low * high_slope - high * low_slope) / (high_slope - low_slope)
+                factor = min(max(factor, low + 0.1 * (high - low)), high - 0.1 * (high - low))
+            else:
+                factor = 0.5 * (low + high)
+            outcome, slope = at(factor)
+            if not np.isfinite(slope) or slope * start < 0:
+                high, high_slope = factor, slope
+                if np.isfinite(slope):
+                    low_slope *= 0.5  # Illinois: keeps the bracket shrinking from both ends
+            else:
+                break
+        return outcome
 
 
 def direct_solver(comm: Any, matrix: Any) -> Any:

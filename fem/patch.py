@@ -1,9 +1,11 @@
 """The epidural blood patch: a poroelastic model composed from a spine, its prestress and its baseline.
 
-Three states, all on the mesh of the anatomy table:
+Two states, both on the mesh of the anatomy table:
 
-* *stress-free*: found by an inverse solve, so that the healthy supine sac is in equilibrium with the tabulated shape;
-* *healthy*: displacement zero, by construction;
+* *healthy*: the tabulated shape, in equilibrium at zero displacement. The dura's fibres carry Laplace's tension; what
+  a section that is not round leaves over is held by balancing nodal forces, the reactions of the tethers (epidural
+  ligaments, root sleeves, fat) that keep a real sac from rounding up. Being reactions they go with the transmural
+  pressure of the baseline;
 * *baseline* of the patient: reached from there by lowering the pressure in the sac; all changes count from it.
 """
 
@@ -30,7 +32,6 @@ from fem.laws.solids import LinearElastic
 from fem.newton import BorderedNewton, Tolerances
 from fem.parameters import MMHG, PatchParameters
 from fem.poro import Exchange, Fixed, Link, PoroModel, Region, Setup, SurfaceMembrane
-from fem.prestress import Prestress
 from geometry import Region as Part
 from geometry import SpineMesh, Subregion
 
@@ -75,7 +76,7 @@ class PatchModel:
         baseline: state vector of the patient's baseline (ghosts included).
         baseline_pressure: epidural and CSF pressure of the baseline [Pa], by ``e`` and ``s``.
         window_compliance: of the meshed sac, measured by a bolus [m^3/Pa].
-        shape_error: largest relative change of the sac's section between table and healthy equilibrium.
+        balancing_force: norm of the nodal forces that hold the healthy shape [N].
     """
 
     def __init__(self, comm: MPI.Comm, spine: SpineMesh, parameters: PatchParameters) -> None:
@@ -101,7 +102,6 @@ class PatchModel:
             iterations=parameters.solver.max_iterations,
         )
         self.newton = BorderedNewton(self.poro, self._compartments(0.0))
-        self.prestress = Prestress(self.poro, HEALTHY_TRANSMURAL)
         self.find_baseline()
 
     # -- composition -------------------------------------------------------------------------------------------------
@@ -147,16 +147,32 @@ class PatchModel:
                     ConstantMobility(materials.cord.mobility),
                 ),
             ],
-            membranes=[
-                SurfaceMembrane("dura", materials.dura),
-                SurfaceMembrane("pia", materials.pia),
-            ],
+            membranes=self._membranes(),
             exchanges=exchanges,
             links=links,
             fixed=[Fixed(("bone", *self.foramina)), Fixed(cuts, 2)],
             kinematics=SmallStrain() if small else FiniteStrain(),
-            prestressed=True,
         )
+
+    def _membranes(self) -> list[SurfaceMembrane]:
+        """Dura, pia, and the dural fibres that pass around the mouths of the root sleeves, smeared across them.
+
+        The dura's circumferential tension in the healthy state is Laplace's, transmural pressure times radius of the
+        section; sleeves carry none.
+        """
+        spine, materials = self.spine, self.parameters.materials
+        height = np.diff(spine.slab_edges)
+        inside = (spine.subregion == Subregion.THECAL) | (spine.subregion == Subregion.CORD)
+        volume = np.bincount(spine.slab[inside], weights=cell_volumes(spine)[inside], minlength=len(height))
+        tension = HEALTHY_TRANSMURAL * np.sqrt(volume / height / np.pi)[spine.slab]
+        sac = self._cell_function(np.where(spine.subregion == Subregion.SLEEVE, 0.0, tension))
+        membranes = [
+            SurfaceMembrane("dura", materials.dura, sac),
+            SurfaceMembrane("pia", materials.pia),
+        ]
+        if SLEEVE_MOUTH in self.domain.surfaces:
+            membranes.append(SurfaceMembrane(SLEEVE_MOUTH, materials.dura, self._cell_function(tension)))
+        return membranes
 
     def _end_conductance(self, end: str) -> float:
         """Conductance of the canal that the window leaves out [m^3/(Pa s)].
@@ -218,9 +234,8 @@ class PatchModel:
     # -- baseline ----------------------------------------------------------------------------------------------------
 
     def find_baseline(self) -> None:
-        """Find the stress-free state, lower the sac to the patient's pressure, and measure the window's compliance."""
+        """Balance the healthy state, lower the sac to the patient's pressure, and measure the window's compliance."""
         poro, newton = self.poro, self.newton
-        self.prestress.solve(self.tolerances)
         all_pressures = np.concatenate([poro.dofs[name] for name in poro.pressures])
         newton.hold(all_pressures)
         compartments, newton.compartments = newton.compartments, {}
@@ -228,8 +243,7 @@ class PatchModel:
         poro.state.x.array[:] = 0.0
         self._set_pressures(self.baseline_pressure["e"], self.baseline_pressure["e"] + HEALTHY_TRANSMURAL)
         force = Tolerances(self.tolerances.force, float("inf"), 30)
-        newton.solve(force)
-        self.healthy = poro.state.x.array.copy()
+        self.balancing_force = newton.balance_present_state()
         patient = self.baseline_pressure["s"] - self.baseline_pressure["e"]
         self._ramp(HEALTHY_TRANSMURAL, patient, force)
         newton.hold(None)
@@ -254,7 +268,9 @@ class PatchModel:
         while done < 1.0:
             kept = poro.state.x.array.copy()
             reached = min(1.0, done + stride)
-            self._set_pressures(epidural, epidural + start + reached * (end - start))
+            transmural = start + reached * (end - start)
+            self._set_pressures(epidural, epidural + transmural)
+            poro.balance_scale = transmural / HEALTHY_TRANSMURAL
             try:
                 self.newton.solve(force)
             except SolverError as error:
@@ -321,14 +337,41 @@ class PatchModel:
         return int(dofmap.index_map.size_global * dofmap.index_map_bs) + len(self.newton.compartments)
 
 
+SLEEVE_MOUTH = "sleeve_mouth"
+"""Name of the interior surface between the sac and the root sleeves."""
+
 SMALLEST_COMPLIANCE = 1e-12
 """Stand-in for the window's compliance before it is measured [m^3/Pa]."""
 
-HELD_CAPACITY = 1.0
-"""Capacity so large that a compartment holds its pressure [m^3/Pa]."""
+HELD_CAPACITY = 1e-4
+"""Capacity so large that a compartment holds its pressure: 1 mL changes it by 0.01 Pa [m^3/Pa]."""
 
 LEAST_SOURCE_VERTICES = 4
 """A source on fewer vertices is a point, and the needle pressure an accident of the mesh."""
+
+
+def with_sleeve_mouths(spine: SpineMesh) -> tuple[Array, Array, dict[str, int]]:
+    """Tagged facets of a spine mesh with the mouths of the root sleeves added: facets, tags, tag by name."""
+    corners = ((1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2))
+
+    def faces(part: Subregion) -> Array:
+        cells = spine.cells[spine.subregion == part]
+        return np.sort(np.concatenate([cells[:, list(face)] for face in corners]), axis=1)
+
+    both = np.concatenate([np.unique(faces(Subregion.THECAL), axis=0), np.unique(faces(Subregion.SLEEVE), axis=0)])
+    unique, count = np.unique(both, axis=0, return_counts=True)
+    mouths = unique[count == 2]
+    if len(mouths) == 0:
+        return spine.facets, spine.facet_tag, dict(spine.surfaces)
+    tag = max(spine.surfaces.values()) + 1
+    tags = np.concatenate([spine.facet_tag, np.full(len(mouths), tag, dtype=spine.facet_tag.dtype)])
+    return np.concatenate([spine.facets, mouths]), tags, {**spine.surfaces, SLEEVE_MOUTH: tag}
+
+
+def cell_volumes(spine: SpineMesh) -> Array:
+    """Volume of every cell of a spine mesh [m^3]."""
+    a, b, c, d = np.moveaxis(spine.points[spine.cells], 1, 0)
+    return np.abs(np.einsum("ij,ij->i", np.cross(b - a, c - a), d - a)) / 6
 
 
 def denticulate_weight(spine: SpineMesh, candidates: Array) -> Array:
@@ -338,18 +381,8 @@ def denticulate_weight(spine: SpineMesh, candidates: Array) -> Array:
     slab of height d, t = V/(l d) on each side, so that E = k l^2 d/V. The band is the cells of the slab, beside the cord,
     whose midpoint lies within a quarter of the sac's depth of the cord's coronal plane.
     """
-    corners = spine.points[spine.cells]
-    middle = corners.mean(axis=1)
-    volume = (
-        np.abs(
-            np.einsum(
-                "ij,ij->i",
-                np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]),
-                corners[:, 3] - corners[:, 0],
-            )
-        )
-        / 6
-    )
+    middle = spine.points[spine.cells].mean(axis=1)
+    volume = cell_volumes(spine)
     weight = np.zeros(len(spine.cells))
     for slab in np.unique(spine.slab[candidates]):
         here = spine.slab == slab

@@ -58,10 +58,17 @@ class Region:
 
 @dataclass(frozen=True)
 class SurfaceMembrane:
-    """A membrane without thickness on a named surface."""
+    """A membrane without thickness on a named surface.
+
+    Attributes:
+        surface: its name.
+        law: what it is made of.
+        tension: circumferential tension that it carries in the reference [N/m], a function; None where stress-free.
+    """
 
     surface: str
     law: Membrane
+    tension: Any = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +134,6 @@ class Setup:
     drained: Sequence[Drained] = ()
     kinematics: Kinematics = FiniteStrain()
     axis: tuple[float, float, float] = (0.0, 0.0, 1.0)
-    prestressed: bool = False
     loads: Any = None
     reference_pressure: Mapping[str, float] = field(default_factory=dict)
 
@@ -143,7 +149,7 @@ class PoroModel:
         collapsed: P1 space of each pressure and the map of its degrees of freedom into the mixed space.
         outside: pressure of each compartment [Pa].
         reference: reference pressure of storage and exchange [Pa] by pressure name.
-        rest: offset w from the reference to the stress-free state [m]; only with ``Setup.prestressed``.
+        balance: nodal forces that are taken off the residual times ``balance_scale``, a PETSc vector; None for none.
         fluidity: factor on the mobility for the fluid of each pressure, P1 functions, 1 by default.
         fixed_dofs: local degrees of freedom that are held.
     """
@@ -160,7 +166,8 @@ class PoroModel:
         self.collapsed = {name: self.space.sub(1 + index).collapse() for index, name in enumerate(self.pressures)}
         self.vector_space, self._u_map = self.space.sub(0).collapse()
         self.state, self.previous = fem.Function(self.space), fem.Function(self.space)
-        self.rest = fem.Function(self.vector_space)
+        self.balance: Any = None
+        self.balance_scale = 1.0
         self.fluidity = {name: fem.Function(self.collapsed[name][0]) for name in self.pressures}
         for function in self.fluidity.values():
             function.x.array[:] = 1.0
@@ -212,16 +219,10 @@ class PoroModel:
     def momentum(self, u: Any, pressures: Mapping[str, Any], v: Any) -> Any:
         """Virtual work of skeletons, pore pressures, fibres and membranes."""
         kinematics, setup = self.setup.kinematics, self.setup
-        identity = ufl.Identity(self.domain.mesh.geometry.dim)
         gradient = kinematics.gradient(u)
-        rest = identity + ufl.grad(self.rest) if setup.prestressed else identity
         form = 0
         for region in self.regions:
-            if setup.prestressed:
-                inverse = ufl.inv(rest)
-                stress = ufl.det(rest) * region.solid.stress(gradient * inverse) * inverse.T
-            else:
-                stress = region.solid.stress(gradient)
+            stress = region.solid.stress(gradient)
             stress -= region.biot * pressures[region.pressure] * kinematics.cofactor(u)
             form += ufl.inner(stress, ufl.grad(v)) * self.dx(region)
             for law, direction, weight in region.fibres:
@@ -231,10 +232,10 @@ class PoroModel:
             surface = Surface(
                 gradient,
                 ufl.grad(v),
-                rest,
                 ufl.FacetNormal(self.domain.mesh),
                 self._axis,
                 kinematics.linear,
+                membrane.tension,
             )
             law = with_constants(self.domain.mesh, membrane.law)
             form += law.virtual_work(surface) * self.ds(membrane.surface)

@@ -29,18 +29,18 @@ class Surface:
     Attributes:
         gradient: deformation gradient F on the surface.
         virtual: gradient of the virtual displacement, Grad v.
-        rest: gradient of the map from the reference to the stress-free state (identity without prestress).
         normal: unit normal in the reference.
         axis: unit vector along which the longitudinal fibres run, before projection on the surface.
         linear: whether strains are infinitesimal.
+        tension: circumferential tension in the reference [N/m]; None where the reference is stress-free.
     """
 
     gradient: Any
     virtual: Any
-    rest: Any
     normal: Any
     axis: Any
     linear: bool = False
+    tension: Any = None
 
     def tangents(self) -> tuple[Any, Any]:
         """Unit tangents (longitudinal, circumferential) in the reference; where the axis is normal to the surface, any pair.
@@ -54,18 +54,17 @@ class Surface:
         return along, ufl.cross(self.normal, along)
 
     def green_strain(self, tangent: Any) -> Any:
-        """Green strain of a fibre from its stress-free length."""
+        """Green strain of a fibre from its length in the reference."""
         if self.linear:
-            return ufl.inner(tangent, ufl.dot(self.gradient - self.rest, tangent))
-        now, rest = ufl.dot(self.gradient, tangent), ufl.dot(self.rest, tangent)
-        return (ufl.inner(now, now) / ufl.inner(rest, rest) - 1) / 2
+            return ufl.inner(tangent, ufl.dot(self.gradient, tangent)) - 1
+        now = ufl.dot(self.gradient, tangent)
+        return (ufl.inner(now, now) - 1) / 2
 
     def virtual_strain(self, tangent: Any) -> Any:
         """Variation of the Green strain of a fibre."""
         if self.linear:
             return ufl.inner(tangent, ufl.dot(self.virtual, tangent))
-        rest = ufl.dot(self.rest, tangent)
-        return ufl.inner(ufl.dot(self.gradient, tangent), ufl.dot(self.virtual, tangent)) / ufl.inner(rest, rest)
+        return ufl.inner(ufl.dot(self.gradient, tangent), ufl.dot(self.virtual, tangent))
 
 
 TIE_BREAK = 1e-3
@@ -96,14 +95,25 @@ class TensionOnlyMembrane:
     def virtual_work(self, surface: Surface) -> Any:
         along, around = surface.tangents()
         work = 0
-        for modulus, tangent in (
-            (self.longitudinal_modulus, along),
-            (self.circumferential_modulus, around),
+        for modulus, tangent, tension in (
+            (self.longitudinal_modulus, along, None),
+            (self.circumferential_modulus, around, surface.tension),
         ):
-            stress = modulus * ramp(surface.green_strain(tangent), self.toe_strain)
-            work += stress * surface.virtual_strain(tangent)
+            strain, virtual = surface.green_strain(tangent), surface.virtual_strain(tangent)
+            if tension is not None:
+                rest = self.strain_at(tension, modulus)
+                # Green strains from the slack length: C = C0 stretched by C of the displacement
+                # work per length of the reference, so that the tension there is the one given
+                strain = rest + (1 + 2 * rest) * strain
+            work += modulus * ramp(strain, self.toe_strain) * virtual
         shear = self.ground_modulus / 3
-        return self.thickness * work + NeoHookeanMembrane(shear, 0, self.thickness).virtual_work(surface)
+        return self.thickness * work + NeoHookeanMembrane(shear, 0.0, self.thickness).virtual_work(surface)
+
+    def strain_at(self, tension: Any, modulus: Any) -> Any:
+        """Green strain at which a fibre family of this modulus carries a tension [N/m]; zero without tension."""
+        stress = tension / (self.thickness * modulus)
+        toe = ufl.sqrt(2 * self.toe_strain * stress)
+        return ufl.conditional(ufl.lt(stress, self.toe_strain / 2), toe, stress + self.toe_strain / 2)
 
 
 @dataclass(frozen=True)
@@ -127,13 +137,11 @@ class NeoHookeanMembrane:
         if surface.linear:
             return self._linear_work(surface, along, around)
         c11, c22, c12 = _metric(surface.gradient, along, around)
-        r11, r22, r12 = _metric(surface.rest, along, around)
-        det_r = r11 * r22 - r12 * r12
-        det_c = (c11 * c22 - c12 * c12) / det_r
-        trace = (c11 * r22 + c22 * r11 - 2 * c12 * r12) / det_r
+        det_c = c11 * c22 - c12 * c12
+        trace = c11 + c22
         d11, d22, d12 = _metric_variation(surface, along, around)
-        d_trace = (d11 * r22 + d22 * r11 - 2 * d12 * r12) / det_r
-        d_det = (d11 * c22 + c11 * d22 - 2 * c12 * d12) / det_r
+        d_trace = d11 + d22
+        d_det = d11 * c22 + c11 * d22 - 2 * c12 * d12
         # I1 = tr C + 1/det C, I2 = det C + tr C/det C for an incompressible sheet
         first = d_trace - d_det / det_c**2
         second = d_det + d_trace / det_c - trace * d_det / det_c**2
@@ -141,9 +149,8 @@ class NeoHookeanMembrane:
 
     def _linear_work(self, surface: Surface, along: Any, around: Any) -> Any:
         total = self.shear_modulus + self.second_modulus
-        strain = surface.gradient - surface.rest
-        e11 = ufl.inner(along, ufl.dot(strain, along))
-        e22 = ufl.inner(around, ufl.dot(strain, around))
+        strain = surface.gradient
+        e11, e22 = surface.green_strain(along), surface.green_strain(around)
         e12 = (ufl.inner(along, ufl.dot(strain, around)) + ufl.inner(around, ufl.dot(strain, along))) / 2
         d11 = ufl.inner(along, ufl.dot(surface.virtual, along))
         d22 = ufl.inner(around, ufl.dot(surface.virtual, around))
@@ -175,13 +182,13 @@ class LinearMembrane:
         e11, e22 = surface.green_strain(along), surface.green_strain(around)
         d11, d22 = surface.virtual_strain(along), surface.virtual_strain(around)
         if surface.linear:
-            strain = surface.gradient - surface.rest
+            strain = surface.gradient
             e12 = (ufl.inner(along, ufl.dot(strain, around)) + ufl.inner(around, ufl.dot(strain, along))) / 2
             d12 = (
                 ufl.inner(along, ufl.dot(surface.virtual, around)) + ufl.inner(around, ufl.dot(surface.virtual, along))
             ) / 2
         else:
-            e12 = (_metric(surface.gradient, along, around)[2] - _metric(surface.rest, along, around)[2]) / 2
+            e12 = _metric(surface.gradient, along, around)[2] / 2
             d12 = _metric_variation(surface, along, around)[2] / 2
         nu = self.poisson_ratio
         scale = self.youngs_modulus * self.thickness / (1 - nu**2)
