@@ -124,7 +124,9 @@ def check_folder(folder: Path, key: str, case_text: str) -> bool:
     if status is None or status.state != "done":
         return False
     if status.key != key:
-        raise InputError("--out", f'"{folder}", which holds this case from another version of the model', allowed)
+        raise InputError(
+            "--out", f'"{folder}", which holds this case from another version of the model or of its mesh', allowed
+        )
     return True
 
 

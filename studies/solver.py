@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import fem
 from geometry import MeshSize, SpineMesh, cached_mesh
 from studies.case import MESH_SIZES, Case
+from studies.errors import InputError, shown
 from studies.quantities import LENGTH
 from studies.reading import case_hash
 from studies.resolve import build_anatomy, patch_parameters
@@ -22,8 +25,15 @@ Folders = Callable[[Case, SpineMesh, float], RunFolder]
 
 
 def run_key(case: Case) -> str:
-    """Content key of a run: the resolved case and the version of the model."""
-    return case_hash(case, fem.MODEL_VERSION)
+    """Content key of a run: the resolved case, the version of the model, and the content of a mesh file."""
+    return case_hash(case, fem.MODEL_VERSION, _file_hash(case.anatomy.mesh) if case.anatomy.mesh else "")
+
+
+def _file_hash(path: str) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError("anatomy.mesh", shown(path), f"allowed is a mesh file ({error.strerror})") from error
 
 
 def mesh_of(case: Case) -> SpineMesh:
