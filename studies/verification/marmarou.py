@@ -6,9 +6,9 @@ Capacity C = 1/(k (P - P0)), k = ln 10/PVI; baseline P_b is held by formation I_
 
 with the plateau P_b + I R. A bolus gives P_b' = P0 + (P_b - P0) 10^(dV/PVI).
 
-The fluid enters a rigid, saturated box and reaches the compartment through its link, so that source, pore pressure, link
-and bordered solve are all on the way. Backward Euler is of first order; its error has an expansion in the step, so that
-Richardson's extrapolation over halved steps brings out the digits. Units are mmHg, mL and min.
+The fluid enters a rigid, saturated box and reaches the compartment through its link, so that source, pore pressure,
+link and bordered solve are all on the way. Backward Euler is of first order; its error has an expansion in the step, so
+that Richardson's extrapolation over halved steps brings out the digits. Units are mmHg, mL and min.
 
 [1] A. Marmarou, K. Shulman & R. M. Rosende 1978, J Neurosurg 48:332, doi:10.3171/jns.1978.48.3.0332.
 """

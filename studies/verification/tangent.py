@@ -1,8 +1,8 @@
 """The coupled Jacobian against central finite differences of the residual, at a deformed state in random directions.
 
 A ring of cord, sac and epidural space carries every kind of term at once: finite strain, pia and tension-only dura,
-veins that saturate, mobility that swells, a leak through the dura, outflow at the bone, a cranial and a caudal compartment.
-Unknowns are u, p_e, p_s, P_c and P_k. Two questions are asked:
+veins that saturate, mobility that swells, a leak through the dura, outflow at the bone, a cranial and a caudal
+compartment. Unknowns are u, p_e, p_s, P_c and P_k. Two questions are asked:
 
 * matrix: J d against (R(x + eps d) - R(x - eps d))/(2 eps), for the unknowns in the matrix;
 * bordered: with r the finite difference of the whole residual, compartments included, in the direction d, the bordered
