@@ -33,7 +33,7 @@ def _file_hash(path: str) -> str:
     try:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError as error:
-        raise InputError("anatomy.mesh", shown(path), f"allowed is a mesh file ({error.strerror})") from error
+        raise InputError("anatomy.mesh", shown(path, 200), f"allowed is a mesh file ({error.strerror})") from error
 
 
 def mesh_of(case: Case) -> SpineMesh:
