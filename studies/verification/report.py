@@ -68,7 +68,7 @@ def figure(study: Study, out: Path) -> Path:
         left.set_xticks(levels, [str(level) for level in levels])
         left.minorticks_off()
         left.set_title(problem.title)
-        left.legend(loc="center left", bbox_to_anchor=(0, -0.55), ncols=1, fontsize=6)
+        left.legend(loc="upper left", bbox_to_anchor=(0, -0.16), ncols=2, fontsize=6)
         if finest.curves:
             right = axes[0, 1]
             for k, curve in enumerate(finest.curves):
