@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -10,6 +11,9 @@ from typing import Any, Final, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+PLAIN: Final = "BLOODPATCH_PLAIN"
+"""Set where lines are wanted although there seems to be a terminal: mpirun gives its ranks one of its own."""
 
 PLAIN_INTERVAL: Final = 15.0
 """Seconds between plain lines."""
@@ -44,7 +48,7 @@ class Progressing:
 
     def __enter__(self) -> Self:
         console = Console()
-        if not self._quiet and console.is_terminal:
+        if not self._quiet and console.is_terminal and not os.environ.get(PLAIN):
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from studies.case import Case
-from studies.console import Progressing, complain, headline, say
+from studies.console import PLAIN, Progressing, complain, headline, say
 from studies.errors import InputError
 from studies.provenance import mesh_note
 from studies.reading import case_toml, read_case
@@ -170,6 +170,8 @@ def _launch(text: str, key: str, out: Path, ranks: int, quiet: bool, simulator: 
         *(["--quiet"] if quiet else []),
     ]
     environment = {**os.environ, "PYTHONPATH": search_path()}
+    if not sys.stdout.isatty():
+        environment[PLAIN] = "1"
     process = subprocess.Popen(command, env=environment, start_new_session=True, stdin=subprocess.DEVNULL)
     try:
         returned = process.wait()
