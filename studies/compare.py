@@ -141,7 +141,7 @@ def _line(row: Measurement, reading: Reading | None, null: float) -> Line:
     else:
         verdict = "inside" if row.holds(predicted) else "outside"
         model_error, null_error = abs(predicted - row.value), abs(null - row.value)
-        beats = "not asked" if row.use == "calibration" else "yes" if model_error < null_error else "no"
+        beats = "" if row.use == "calibration" else "yes" if model_error < null_error else "no"
     return Line(
         quantity=row.quantity,
         measurement=row.id,

@@ -87,6 +87,16 @@ def counts(states: Sequence[CaseState]) -> dict[str, int]:
     return {state: counter[state] for state in STATES if counter[state]}
 
 
+def last_time(path: Path) -> float:
+    """Time of the last accepted step of a run [s]; 0 where there is none yet."""
+    try:
+        with (path / "steps.jsonl").open("rb") as stream:
+            stream.seek(max(stream.seek(0, 2) - 400, 0))
+            return float(json.loads(stream.read().splitlines()[-1])["time_s"])
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return 0.0
+
+
 def read_summary(path: Path) -> dict[str, Any]:
     """Values of `summary.json` by name; empty where there is none."""
     try:

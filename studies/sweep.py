@@ -19,16 +19,17 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 import pandas as pd
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from studies.console import Progressing, complain
 from studies.errors import InputError
 from studies.reading import case_toml
-from studies.results import CaseState, case_states, collect, counts, is_sweep
+from studies.resolve import end_of_injection
+from studies.results import CaseState, case_states, collect, counts, is_sweep, last_time
 from studies.runfolder import Status, locked, read_status, write_json, write_status, write_text
 from studies.runner import search_path, stop_process
 from studies.solver import run_key
-from studies.study import Plan
+from studies.study import Plan, StudyCase
 from studies.worker import DONE, FAILED, INTERRUPTED, PLAN, SIMULATOR
 
 MEMORY_PER_JOB: Final = 3 * 2**30
@@ -55,6 +56,11 @@ class _Job:
     group: str
     process: subprocess.Popen[bytes]
     log: IO[bytes]
+
+    @property
+    def cases(self) -> list[StudyCase]:
+        """The cases that it computes."""
+        return self.sweep.plan.groups[self.group]
 
 
 def default_jobs() -> int:
@@ -171,14 +177,14 @@ def execute(
         running: list[_Job] = []
         states = _all_states(sweeps)
         with Progressing(label, len(states)) as progress:
-            progress.update(_ended(states), _note(states, 0), force=True)
+            progress.update(_ended(states), _note(states), force=True)
             try:
                 _run_queue(queue, running, sweeps, jobs or default_jobs(), simulator, progress)
             except KeyboardInterrupt:
                 _stop(running)
                 for sweep in sweeps:
                     collect(sweep.folder)
-                complain(f"interrupted: {_note(_all_states(sweeps), 0)}; the same command goes on from here")
+                complain(f"interrupted: {_note(_all_states(sweeps))}; the same command goes on from here")
                 return INTERRUPTED
         frames = [collect(sweep.folder) for sweep in sweeps]
     wrong = [case for case in _all_states(sweeps) if case.state in ("failed", "invalid")]
@@ -216,7 +222,9 @@ def _run_queue(
             continue
         looked = time.monotonic()
         states = _all_states(sweeps)
-        progress.update(_ended(states), _note(states, len(running)), force=_ended(states) != told)
+        shares = [_share(job) for job in running]
+        done = _ended(states) + 0.999 * sum(share * len(job.cases) for share, job in zip(shares, running, strict=True))
+        progress.update(min(done, len(states)), _note(states, shares), force=_ended(states) != told)
         told = _ended(states)
 
 
@@ -228,12 +236,22 @@ def _ended(states: Sequence[CaseState]) -> int:
     return sum(case.state in ("done", "failed", "invalid") for case in states)
 
 
-def _note(states: Sequence[CaseState], running: int) -> str:
+def _share(job: _Job) -> float:
+    """How much of the time that a worker has to simulate lies behind it."""
+    past = [min(last_time(job.sweep.folder / "runs" / case.name) / _end(case), 1.0) for case in job.cases]
+    return sum(past) / len(past)
+
+
+def _end(case: StudyCase) -> float:
+    return max(end_of_injection(case.case.injection[-1]) + case.case.time.follow_up, 1e-9)
+
+
+def _note(states: Sequence[CaseState], shares: Sequence[float] = ()) -> str:
     parts = [f"{number} {state}" for state, number in counts(states).items() if state not in ("waiting", "started")]
     left = len(states) - _ended(states)
     parts.append(f"{left} to go" if left else "nothing to go")
-    if running:
-        parts.append(f"{running} worker{'s' if running > 1 else ''}")
+    if shares:
+        parts.append(f"{_count(len(shares), 'path')} at {', '.join(f'{share:.0%}' for share in shares)}")
     return f"{len(states)} cases: " + ", ".join(parts)
 
 
