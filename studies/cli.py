@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.main import get_command
 
-from studies.console import complain, say
+from studies.console import complain, counted, say
 from studies.errors import InputError, shown
 from studies.worker import BAD_INPUT, DONE, FAILED, INTERRUPTED, stop_on_signals
 
@@ -141,7 +141,10 @@ def status(folder: Folder) -> int:
             say(f"{folder}: {ended.state}" + (f": {ended.reason}" if ended.reason else ""))
         return DONE
     states = case_states(folder)
-    say(f"{folder}: {len(states)} cases: " + ", ".join(f"{number} {state}" for state, number in counts(states).items()))
+    say(
+        f"{folder}: {counted(len(states), 'case')}: "
+        + ", ".join(f"{number} {state}" for state, number in counts(states).items())
+    )
     for case in states:
         if case.state not in ("done", "waiting"):
             say(f"  {case.entry['name']}: {case.state}" + (f": {case.reason}" if case.reason else ""))

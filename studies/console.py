@@ -24,6 +24,11 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def complain(text: str) -> None:
     """A line about what went wrong."""
     print(f"bloodpatch: {text}", file=sys.stderr, flush=True)

@@ -21,7 +21,7 @@ from typing import IO, Any, Final
 import pandas as pd
 import psutil  # type: ignore[import-untyped]
 
-from studies.console import Progressing, complain
+from studies.console import Progressing, complain, counted
 from studies.errors import InputError
 from studies.reading import case_toml
 from studies.resolve import end_of_injection
@@ -65,7 +65,7 @@ class _Job:
 
 def default_jobs() -> int:
     """As many jobs as cores, and no more than the free memory holds."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpucounted() or 1
     return max(1, min(cores, int(psutil.virtual_memory().available // MEMORY_PER_JOB)))
 
 
@@ -127,14 +127,10 @@ def prepare(plan: Plan, folder: Path, resume: bool = False) -> Sweep:
     return Sweep(folder, plan)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def describe(plan: Plan) -> list[str]:
     """What `--dry-run` says."""
     groups = plan.groups
-    lines = [f"{_count(len(plan.cases), 'case')} along {_count(len(groups), 'injection path')}"]
+    lines = [f"{counted(len(plan.cases), 'case')} along {counted(len(groups), 'injection path')}"]
     spans = sorted({"-".join(case.case.anatomy.span) for case in plan.cases if case.case.anatomy.span})
     lines.append(f"window {', '.join(spans)}; mesh {', '.join(sorted({case.case.mesh.size for case in plan.cases}))}")
     lines += [
@@ -251,8 +247,8 @@ def _note(states: Sequence[CaseState], shares: Sequence[float] = ()) -> str:
     left = len(states) - _ended(states)
     parts.append(f"{left} to go" if left else "nothing to go")
     if shares:
-        parts.append(f"{_count(len(shares), 'path')} at {', '.join(f'{share:.0%}' for share in shares)}")
-    return f"{len(states)} cases: " + ", ".join(parts)
+        parts.append(f"{counted(len(shares), 'path')} at {', '.join(f'{share:.0%}' for share in shares)}")
+    return f"{counted(len(states), 'case')}: " + ", ".join(parts)
 
 
 def _start(sweep: Sweep, group: str, simulator: str) -> _Job:
