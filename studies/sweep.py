@@ -65,7 +65,7 @@ class _Job:
 
 def default_jobs() -> int:
     """As many jobs as cores, and no more than the free memory holds."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpucounted() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, int(psutil.virtual_memory().available // MEMORY_PER_JOB)))
 
 

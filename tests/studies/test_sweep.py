@@ -14,7 +14,7 @@ from studies.console import Progressing
 from studies.results import case_states, collect, counts, table
 from studies.runfolder import locked
 from studies.study import plan_study, read_study
-from studies.sweep import describe, execute, prepare
+from studies.sweep import default_jobs, describe, execute, prepare
 from studies.worker import run_group
 from tests.studies.fake import NAME
 
@@ -200,3 +200,13 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(capsys):
         progress.update(1, "1 of 10", force=True)
         progress.update(2, "2 of 10")
     assert capsys.readouterr().out == "sweep: 1 of 10\n"
+
+
+@pytest.mark.parametrize("affinity", [True, False])
+def test_default_jobs_fit_cores_and_memory(monkeypatch, affinity):
+    if not affinity:
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr("studies.sweep.MEMORY_PER_JOB", 1)
+    assert default_jobs() >= 1
+    monkeypatch.setattr("studies.sweep.MEMORY_PER_JOB", 2**62)
+    assert default_jobs() == 1
