@@ -148,7 +148,7 @@ class BorderedNewton:
                 raise SolverError("the residual is not defined (a cell has turned inside out)")
             history.append((force, volume))
             update, shift = self._update(defects)
-            force, volume, defects = self._apply(update, shift, (force, volume))
+            force, volume, defects = self._apply(update, shift, (force, volume), force <= tolerances.force)
         if force <= tolerances.force and volume <= tolerances.volume:
             return tolerances.iterations
         raise SolverError(
@@ -189,11 +189,12 @@ class BorderedNewton:
         local = float(self._residual.array[self._u] @ update.array[self._u])
         return self.model.comm.allreduce(local, op=MPI.SUM)
 
-    def _apply(self, update: Any, shift: Array, norms: tuple[float, float]) -> tuple[float, float, Array]:
+    def _apply(self, update: Any, shift: Array, norms: tuple[float, float], balanced: bool) -> tuple[float, float, Array]:
         """Take the update, shortened where it overshoots (Matthies & Strang 1979, doi:10.1002/nme.1620141104).
 
         Tension-only fibres have no stiffness while slack, so that a full step stretches them far beyond the solution. A
-        step that restores the balance of volume is taken whole: the forces that it upsets are the next iteration's.
+        step that restores the balance of volume is taken whole: the forces that it upsets are the next iteration's. So is
+        one from balanced forces, whose work is round-off and measures nothing.
         """
         x, size = self.model.state.x, self._local_size
         before, pressures = x.array[:size].copy(), dict(self.pressure)
@@ -207,12 +208,14 @@ class BorderedNewton:
 
         start = self._slope(update)
         factor, outcome, slope = 1.0, *at(1.0)
+        if balanced and np.isfinite(slope):
+            return outcome
         if outcome[0] <= FORCE_GROWTH * norms[0] or 0.0 < outcome[1] <= VOLUME_GAIN * norms[1]:
             return outcome
         low, low_slope, high, high_slope = 0.0, start, 1.0, slope
         for _ in range(LINE_SEARCHES):
             defined = np.isfinite(slope)
-            if defined and (abs(slope) <= SLACK * abs(start) or slope * start > 0):
+            if defined and (balanced or abs(slope) <= SLACK * abs(start) or slope * start > 0):
                 break
             if defined:
                 factor = (low * high_slope - high * low_slope) / (high_slope - low_slope)
