@@ -79,7 +79,7 @@ class BorderedNewton:
             self._columns[name] = vector
             self._solves[name] = vector.duplicate()
         self._conductance = {link.compartment: link.conductance for link in model.setup.links}
-        self._solver = direct_solver(model.comm, self._matrix)
+        self._solver = direct_solver(model.comm, self._matrix, symmetric=model.setup.lagged_transport)
 
     def hold(self, dofs: Array | None) -> None:
         """Hold further local degrees of freedom at their present value; None releases them."""
@@ -178,10 +178,10 @@ class BorderedNewton:
                 schur[i, i] += slope
                 right[i] += dt * self._columns[name].dot(self._delta)
                 for j, other in enumerate(names):
-                    schur[i, j] -= dt * dt * self._columns[name].dot(self._solves[other])
+                    schur[i, j] += dt * dt * self._columns[name].dot(self._solves[other])
             shift = np.linalg.solve(schur, right)
             for j, name in enumerate(names):
-                self._delta.axpy(dt * shift[j], self._solves[name])
+                self._delta.axpy(-dt * shift[j], self._solves[name])
         return self._delta, shift
 
     def _slope(self, update: Any) -> float:
@@ -189,7 +189,9 @@ class BorderedNewton:
         local = float(self._residual.array[self._u] @ update.array[self._u])
         return self.model.comm.allreduce(local, op=MPI.SUM)
 
-    def _apply(self, update: Any, shift: Array, norms: tuple[float, float], balanced: bool) -> tuple[float, float, Array]:
+    def _apply(
+        self, update: Any, shift: Array, norms: tuple[float, float], balanced: bool
+    ) -> tuple[float, float, Array]:
         """Take the update, shortened where it overshoots (Matthies & Strang 1979, doi:10.1002/nme.1620141104).
 
         Tension-only fibres have no stiffness while slack, so that a full step stretches them far beyond the solution. A
@@ -232,13 +234,18 @@ class BorderedNewton:
         return outcome
 
 
-def direct_solver(comm: Any, matrix: Any) -> Any:
-    """Sparse LU by MUMPS; the symbolic analysis is done once and kept while the pattern is the same."""
+def direct_solver(comm: Any, matrix: Any, symmetric: bool) -> Any:
+    """Sparse factorisation by MUMPS, L D L^T where the matrix is symmetric, else LU.
+
+    The symbolic analysis is done once and kept while the pattern is the same.
+    """
+    matrix.setOption(PETSc.Mat.Option.SYMMETRIC, symmetric)
+    matrix.setOption(PETSc.Mat.Option.SYMMETRY_ETERNAL, symmetric)
     solver = PETSc.KSP().create(comm)
     solver.setOperators(matrix)
     solver.setType("preonly")
     preconditioner = solver.getPC()
-    preconditioner.setType("lu")
+    preconditioner.setType("cholesky" if symmetric else "lu")
     preconditioner.setFactorSolverType("mumps")
     preconditioner.setFactorSetUpSolverType()
     factor = preconditioner.getFactorMatrix()

@@ -15,6 +15,7 @@ from fem.arrays import Array
 from fem.forms import compile_form, integrate
 from fem.parameters import MMHG
 from fem.patch import PatchModel
+from fem.poro import QUADRATURE_DEGREE
 from fem.quantities import SPREAD_THRESHOLD
 from fem.species import SpeciesTransport
 from geometry import Region as Part
@@ -56,7 +57,7 @@ class Observer:
         test = ufl.TestFunction(cellwise)
         self._cellwise = cellwise.dofmap.list[:owned].reshape(-1)
         u, p = poro.split(poro.state)
-        metadata = {"quadrature_degree": 4}
+        metadata = {"quadrature_degree": QUADRATURE_DEGREE}
         dx = ufl.Measure("dx", domain=mesh, metadata=metadata)
         self._volume_form = compile_form(poro.setup.kinematics.volume_ratio(u) * test * dx)
         self._volume_function = fem.Function(cellwise)

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from fem.laws.exchange import StarlingForamen
-from fem.laws.fibres import SmearedFibres, TensionOnlyMembrane
+from fem.laws.fibres import NeoHookeanMembrane, SmearedFibres, TensionOnlyMembrane
 from fem.laws.mobility import SwellingMobility
 from fem.laws.solids import NeoHookean
 from fem.laws.storage import SaturatingVeins
@@ -106,6 +106,7 @@ class Materials:
     foramina: StarlingForamen
     dura: TensionOnlyMembrane
     pia: TensionOnlyMembrane
+    sleeve: NeoHookeanMembrane
     network: Network
     cord: Cord
     ligaments: Ligaments
@@ -154,6 +155,7 @@ class Materials:
             ),
             dura=membrane("dura"),
             pia=membrane("pia"),
+            sleeve=NeoHookeanMembrane(value["sleeve.youngs_modulus"] / 3, 0.0, value["sleeve.thickness"]),
             network=Network(solid("network"), value["network.mobility"]),
             cord=Cord(solid("cord"), value["cord.permeability"] / value["csf.viscosity"]),
             ligaments=Ligaments(
@@ -221,11 +223,11 @@ class SolverControl:
     """Newton's method and the growth of steps."""
 
     max_iterations: int = 20
-    volume_tolerance: float = 1e-10
-    force_tolerance: float = 1e-7
+    volume_tolerance: float = 1e-9
+    force_tolerance: float = 1e-6
     smallest_step: float = 1e-3
     growth: float = 1.5
-    fast_iterations: int = 5
+    fast_iterations: int = 6
 
 
 @dataclass(frozen=True)

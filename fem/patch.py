@@ -81,15 +81,8 @@ class PatchModel:
 
     def __init__(self, comm: MPI.Comm, spine: SpineMesh, parameters: PatchParameters) -> None:
         self.comm, self.spine, self.parameters = comm, spine, parameters
-        self.domain = Domain.from_arrays(
-            comm,
-            spine.points,
-            spine.cells,
-            spine.region,
-            spine.facets,
-            spine.facet_tag,
-            spine.surfaces,
-        )
+        facets, tags, surfaces = with_sleeves(spine)
+        self.domain = Domain.from_arrays(comm, spine.points, spine.cells, spine.region, facets, tags, surfaces)
         self.poro = PoroModel(self.domain, self._setup())
         self.epidural = next(r for r in self.poro.regions if r.tag == Part.EPIDURAL)
         epidural = min(RESTING_EPIDURAL, parameters.csf.baseline_pressure)
@@ -151,28 +144,34 @@ class PatchModel:
             exchanges=exchanges,
             links=links,
             fixed=[Fixed(("bone", *self.foramina)), Fixed(cuts, 2)],
+            lagged_transport=True,
             kinematics=SmallStrain() if small else FiniteStrain(),
         )
 
     def _membranes(self) -> list[SurfaceMembrane]:
         """Dura, pia, and the dural fibres that pass around the mouths of the root sleeves, smeared across them.
 
-        The dura's circumferential tension in the healthy state is Laplace's, transmural pressure times radius of the
-        section; sleeves carry none.
+        The dura's tension in the healthy state is Laplace's: transmural pressure times radius of the section around it,
+        half of that with the mean radius along it, as in a closed tube. The circumferential part goes with the pressure;
+        the longitudinal one stays, since the sac is held at its ends. Sleeves carry none, and have a law of their own.
         """
         spine, materials = self.spine, self.parameters.materials
         height = np.diff(spine.slab_edges)
         inside = (spine.subregion == Subregion.THECAL) | (spine.subregion == Subregion.CORD)
         volume = np.bincount(spine.slab[inside], weights=cell_volumes(spine)[inside], minlength=len(height))
-        tension = HEALTHY_TRANSMURAL * np.sqrt(volume / height / np.pi)[spine.slab]
-        sac = self._cell_function(np.where(spine.subregion == Subregion.SLEEVE, 0.0, tension))
-        membranes = [
-            SurfaceMembrane("dura", materials.dura, sac),
-            SurfaceMembrane("pia", materials.pia),
+        radius = np.sqrt(volume / height / np.pi)
+        around = HEALTHY_TRANSMURAL * radius[spine.slab]
+        along = np.full(len(around), HEALTHY_TRANSMURAL * radius.mean() / 2)
+        tension = (self._cell_function(along), self._cell_function(around))
+        optional = [
+            SurfaceMembrane("dura_sleeve", materials.sleeve),
+            SurfaceMembrane("sleeve_mouth", materials.dura, tension),
         ]
-        if SLEEVE_MOUTH in self.domain.surfaces:
-            membranes.append(SurfaceMembrane(SLEEVE_MOUTH, materials.dura, self._cell_function(tension)))
-        return membranes
+        return [
+            SurfaceMembrane("dura", materials.dura, tension),
+            SurfaceMembrane("pia", materials.pia),
+            *(membrane for membrane in optional if membrane.surface in self.domain.surfaces),
+        ]
 
     def _end_conductance(self, end: str) -> float:
         """Conductance of the canal that the window leaves out [m^3/(Pa s)].
@@ -337,9 +336,6 @@ class PatchModel:
         return int(dofmap.index_map.size_global * dofmap.index_map_bs) + len(self.newton.compartments)
 
 
-SLEEVE_MOUTH = "sleeve_mouth"
-"""Name of the interior surface between the sac and the root sleeves."""
-
 SMALLEST_COMPLIANCE = 1e-12
 """Stand-in for the window's compliance before it is measured [m^3/Pa]."""
 
@@ -350,22 +346,31 @@ LEAST_SOURCE_VERTICES = 4
 """A source on fewer vertices is a point, and the needle pressure an accident of the mesh."""
 
 
-def with_sleeve_mouths(spine: SpineMesh) -> tuple[Array, Array, dict[str, int]]:
-    """Tagged facets of a spine mesh with the mouths of the root sleeves added: facets, tags, tag by name."""
+def with_sleeves(spine: SpineMesh) -> tuple[Array, Array, dict[str, int]]:
+    """Tagged facets of a spine mesh, root sleeves told apart: facets, tags, tag by name.
+
+    The dura's part on the sleeves becomes ``dura_sleeve``; the mouths between sac and sleeves are added as interior facets.
+    """
     corners = ((1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2))
 
-    def faces(part: Subregion) -> Array:
+    def faces(part: Subregion) -> set[tuple[int, ...]]:
         cells = spine.cells[spine.subregion == part]
-        return np.sort(np.concatenate([cells[:, list(face)] for face in corners]), axis=1)
+        stacked = np.sort(np.concatenate([cells[:, list(face)] for face in corners]), axis=1)
+        return set(map(tuple, stacked.tolist()))
 
-    both = np.concatenate([np.unique(faces(Subregion.THECAL), axis=0), np.unique(faces(Subregion.SLEEVE), axis=0)])
-    unique, count = np.unique(both, axis=0, return_counts=True)
-    mouths = unique[count == 2]
-    if len(mouths) == 0:
-        return spine.facets, spine.facet_tag, dict(spine.surfaces)
-    tag = max(spine.surfaces.values()) + 1
-    tags = np.concatenate([spine.facet_tag, np.full(len(mouths), tag, dtype=spine.facet_tag.dtype)])
-    return np.concatenate([spine.facets, mouths]), tags, {**spine.surfaces, SLEEVE_MOUTH: tag}
+    sleeve = faces(Subregion.SLEEVE)
+    facets, tags, surfaces = np.sort(spine.facets, axis=1), spine.facet_tag.copy(), dict(spine.surfaces)
+    on_dura = np.flatnonzero(tags == surfaces["dura"])
+    on_sleeve = [index for index in on_dura if tuple(facets[index].tolist()) in sleeve]
+    mouths = np.array(sorted(sleeve & faces(Subregion.THECAL)), dtype=facets.dtype).reshape(-1, 3)
+    if on_sleeve:
+        surfaces["dura_sleeve"] = max(surfaces.values()) + 1
+        tags[on_sleeve] = surfaces["dura_sleeve"]
+    if len(mouths):
+        surfaces["sleeve_mouth"] = max(surfaces.values()) + 1
+        facets = np.concatenate([facets, mouths])
+        tags = np.concatenate([tags, np.full(len(mouths), surfaces["sleeve_mouth"], dtype=tags.dtype)])
+    return facets, tags, surfaces
 
 
 def cell_volumes(spine: SpineMesh) -> Array:

@@ -29,8 +29,8 @@ from fem.laws.mobility import Mobility
 from fem.laws.solids import Solid
 from fem.laws.storage import NoStorage, Storage
 
-QUADRATURE_DEGREE = 4
-"""Exact for J times a P1 function: J is cubic in the gradient of a P2 displacement, which is linear."""
+QUADRATURE_DEGREE = 3
+"""Exact for J, which is cubic in the gradient of a P2 displacement: deformed volumes carry no error of integration."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class SurfaceMembrane:
     Attributes:
         surface: its name.
         law: what it is made of.
-        tension: circumferential tension that it carries in the reference [N/m], a function; None where stress-free.
+        tension: (longitudinal, circumferential) tension in the reference [N/m], functions; None where stress-free.
     """
 
     surface: str
@@ -123,7 +123,11 @@ class Drained:
 
 @dataclass
 class Setup:
-    """What a :class:`PoroModel` is composed of."""
+    """What a :class:`PoroModel` is composed of.
+
+    With ``lagged_transport`` the mobility and its pull-back are those at the beginning of the step: of first order in time
+    like the step itself, and the Jacobian is symmetric. Without, they are implicit.
+    """
 
     regions: Sequence[Region]
     membranes: Sequence[SurfaceMembrane] = ()
@@ -132,6 +136,7 @@ class Setup:
     links: Sequence[Link] = ()
     fixed: Sequence[Fixed] = ()
     drained: Sequence[Drained] = ()
+    lagged_transport: bool = False
     kinematics: Kinematics = FiniteStrain()
     axis: tuple[float, float, float] = (0.0, 0.0, 1.0)
     loads: Any = None
@@ -253,13 +258,15 @@ class PoroModel:
         setup, dt = self.setup, self.step
         u, p = self.split(self.state)
         u_old, p_old = self.split(self.previous)
-        v, q = self.split(ufl.TestFunction(self.space))
+        v, tests = self.split(ufl.TestFunction(self.space))
+        q = {name: -test for name, test in tests.items()}  # this sign makes momentum and mass each other's transpose
+        u_transport = u_old if setup.lagged_transport else u
         form = self.momentum(u, p, v)
         for region in self.regions:
             name = region.pressure
             gain = self.content(region, u, p[name]) - self.content(region, u_old, p_old[name])
             form += gain * q[name] * self.dx(region)
-            flux = ufl.dot(self.mobility_tensor(region, u), ufl.grad(p[name]))
+            flux = ufl.dot(self.mobility_tensor(region, u_transport), ufl.grad(p[name]))
             form += dt * ufl.inner(flux, ufl.grad(q[name])) * self.dx(region)
             form -= dt * self.supply[name] * q[name] * self.dx(region)
         for exchange in setup.exchanges:
@@ -310,10 +317,11 @@ class PoroModel:
             sub = self.space.sub(1 + self.pressures.index(held.pressure))
             array[fem.locate_dofs_topological(sub, fdim, domain.facet_indices(held.surfaces))] = 1.0
         active = fem.Function(self.space)
-        for index, name in enumerate(self.pressures):
+        for name in self.pressures:
             tags = [region.tag for region in setup.regions if region.pressure == name]
-            for cell in np.flatnonzero(np.isin(domain.region[: domain.owned_cells], tags)):
-                active.x.array[self.space.sub(1 + index).dofmap.cell_dofs(cell)] = 1.0
+            cells = np.flatnonzero(np.isin(domain.region[: domain.owned_cells], tags))
+            collapsed, dofs = self.collapsed[name]
+            active.x.array[np.asarray(dofs)[collapsed.dofmap.list[cells]]] = 1.0
         for function in (marked, active):
             function.x.scatter_reverse(InsertMode.add)
             function.x.scatter_forward()

@@ -54,7 +54,8 @@ class SpeciesTransport:
         p = pressures[region.pressure]
         trial, test = ufl.TrialFunction(self.space), ufl.TestFunction(self.space)
         dx = model.dx(region)
-        tensor = model.mobility_tensor(region, u)
+        carrier = model.split(model.previous)[0] if model.setup.lagged_transport else u
+        tensor = model.mobility_tensor(region, carrier)
         self._stiffness = compile_form(ufl.inner(ufl.dot(tensor, ufl.grad(trial)), ufl.grad(test)) * dx)
         self._fluid = compile_form(
             (model.content(region, u, p) + fem.Constant(model.domain.mesh, mobile_fraction)) * test * dx

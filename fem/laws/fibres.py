@@ -32,7 +32,7 @@ class Surface:
         normal: unit normal in the reference.
         axis: unit vector along which the longitudinal fibres run, before projection on the surface.
         linear: whether strains are infinitesimal.
-        tension: circumferential tension in the reference [N/m]; None where the reference is stress-free.
+        tension: (longitudinal, circumferential) tension in the reference [N/m]; None where the reference is stress-free.
     """
 
     gradient: Any
@@ -95,9 +95,10 @@ class TensionOnlyMembrane:
     def virtual_work(self, surface: Surface) -> Any:
         along, around = surface.tangents()
         work = 0
+        tensions = surface.tension if surface.tension is not None else (None, None)
         for modulus, tangent, tension in (
-            (self.longitudinal_modulus, along, None),
-            (self.circumferential_modulus, around, surface.tension),
+            (self.longitudinal_modulus, along, tensions[0]),
+            (self.circumferential_modulus, around, tensions[1]),
         ):
             strain, virtual = surface.green_strain(tangent), surface.virtual_strain(tangent)
             if tension is not None:
