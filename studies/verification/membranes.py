@@ -69,7 +69,7 @@ def cylinder(
 ) -> PoroModel:
     """Quarter of a soft, fluid-filled ring about a rigid core, with a membrane of radius 1 around it."""
     domain = mapped(comm, (2, level, 1), quarter_ring(CORE, 1.0, 1 / level))
-    carried = None if tension is None else fem.Constant(domain.mesh, tension)
+    carried = None if tension is None else tuple(fem.Constant(domain.mesh, part * tension) for part in (0.5, 1.0))
     skeleton: Any = LinearElastic(soft, 0.0) if kinematics.linear else NeoHookean(soft, 0.0)
     return PoroModel(
         domain,
