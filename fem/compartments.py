@@ -108,8 +108,9 @@ class CraniospinalCompartment:
         rest = self.total(pressure) - self.window_compliance
         if rest <= 0:
             raise ModelError(
-                f"the spinal window alone is more compliant ({self.window_compliance:.3g} m^3/Pa) than the pressure-volume "
-                f"index allows the whole ({self.total(pressure):.3g} m^3/Pa): raise the index or set the spinal share"
+                f"the spinal window alone is more compliant ({self.window_compliance:.3g} m^3/Pa) than the "
+                f"pressure-volume index allows the whole ({self.total(pressure):.3g} m^3/Pa): "
+                "raise the index or set the spinal share"
             )
         return rest
 

@@ -13,13 +13,16 @@ from mpi4py import MPI
 
 from fem.arrays import Array
 from fem.errors import ModelError
+from fem.ranks import joined
 
 
 class Domain:
     """Mesh, regions and named surfaces.
 
-    Surface integrals are one-sided: each facet is integrated from exactly one cell, for an interior facet from the cell of
-    the larger region tag. Displacement and pressures are continuous functions on the whole mesh, so that nothing is lost,
+    Surface integrals are one-sided: each facet is integrated from exactly one cell, for an interior facet from the
+    cell of
+    the larger region tag. Displacement and pressures are continuous functions on the whole mesh, so that nothing is
+    lost,
     element matrices stay small, and no facet is counted twice on any number of ranks.
 
     Attributes:
@@ -156,7 +159,7 @@ class Domain:
 
     def _cell_entities(self) -> list[tuple[int, Array]]:
         owned = self.region[: self.owned_cells]
-        tags = self.comm.allreduce({int(t) for t in np.unique(owned)}, op=UNION)
+        tags = joined(self.comm, np.unique(owned))
         return [(tag, np.flatnonzero(owned == tag).astype(np.int32)) for tag in sorted(tags)]
 
     def _one_sided(self, facets: Array) -> Array:
@@ -181,8 +184,6 @@ CELLS = {
     (3, 10): ("tetrahedron", 2),
 }
 """Shape and degree of the cells by dimension and number of nodes."""
-
-UNION = MPI.Op.Create(lambda a, b, _: a | b, commute=True)
 
 
 def _look_up(known: Array, value: Array, wanted: Array) -> Array:

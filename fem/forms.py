@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from dolfinx import fem
 from mpi4py import MPI
 
-Law = TypeVar("Law")
-
 JIT_OPTIONS: dict[str, Any] = {"cffi_extra_compile_args": ["-O3", "-march=native"], "timeout": 600}
 """Options of the form compiler: vectorised kernels halve the time of assembly."""
 
 
-def with_constants(domain: Any, law: Law) -> Law:
+def with_constants[Law](domain: Any, law: Law) -> Law:
     """Return the law with its numbers replaced by dolfinx constants, nested laws included.
 
     The signature of a form then does not depend on values, so that a sweep compiles it once.
     """
     if isinstance(law, float):
-        return fem.Constant(domain, law)  # type: ignore[return-value]
+        return fem.Constant(domain, law)
     if isinstance(law, tuple):
         return tuple(with_constants(domain, part) for part in law)  # type: ignore[return-value]
     if is_dataclass(law) and not isinstance(law, type):

@@ -166,11 +166,11 @@ class BorderedNewton:
         if self._solver.getConvergedReason() < 0:
             raise SolverError("the sparse factorisation failed")
         names = list(self.compartments)
-        shift = np.zeros(len(names))
+        shift: Array = np.zeros(len(names))
         if names:
             schur = np.zeros((len(names), len(names)))
             right = defects.copy()
-            for j, name in enumerate(names):
+            for name in names:
                 self._solver.solve(self._columns[name], self._solves[name])
             for i, name in enumerate(names):
                 part, pressure = self.compartments[name], self.pressure[name]
@@ -195,7 +195,8 @@ class BorderedNewton:
         """Take the update, shortened where it overshoots (Matthies & Strang 1979, doi:10.1002/nme.1620141104).
 
         Tension-only fibres have no stiffness while slack, so that a full step stretches them far beyond the solution. A
-        step that restores the balance of volume is taken whole: the forces that it upsets are the next iteration's. So is
+        step that restores the balance of volume is taken whole: the forces that it upsets are the next iteration's.
+        So is
         one from balanced forces, whose work is round-off and measures nothing.
         """
         x, size = self.model.state.x, self._local_size

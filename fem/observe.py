@@ -17,6 +17,7 @@ from fem.parameters import MMHG
 from fem.patch import PatchModel
 from fem.poro import QUADRATURE_DEGREE
 from fem.quantities import SPREAD_THRESHOLD
+from fem.ranks import joined, largest, smallest
 from fem.species import SpeciesTransport
 from geometry import Region as Part
 from geometry import SpineMesh, Subregion
@@ -120,11 +121,12 @@ class Observer:
         edges = self.model.spine.slab_edges
         y = self._cord_points[:, 1] + self.model.poro.state.x.array[self._cord_dofs[:, 1]]
         slab = np.clip(np.searchsorted(edges, self._cord_points[:, 2]) - 1, 0, self.slabs - 1)
-        low, high = np.full(self.slabs, np.inf), np.full(self.slabs, -np.inf)
+        low: Array = np.full(self.slabs, np.inf)
+        high: Array = np.full(self.slabs, -np.inf)
         np.minimum.at(low, slab, y)
         np.maximum.at(high, slab, y)
-        low = self.comm.allreduce(low, op=_MINIMUM)
-        high = self.comm.allreduce(high, op=_MAXIMUM)
+        low = smallest(self.comm, low)
+        high = largest(self.comm, high)
         return np.where(np.isfinite(low), high - low, 0.0)
 
     # -- species -----------------------------------------------------------------------------------------------------
@@ -142,9 +144,9 @@ class Observer:
 
         Args:
             tip: the latest injection's :class:`~fem.patch.Site`, None before the first.
-            cumulative: volumes put in and let out so far [m^3]: ``injected``, ``foramina``, ``ends``, ``cranial``, ``caudal``.
+            cumulative: volumes so far [m^3]: ``injected``, ``foramina``, ``ends``, ``cranial``, ``caudal``.
         """
-        model, transport = self.model, self.transport
+        model = self.model
         volume = self.cell_volumes()
         change = volume - self._volume0
         epidural = self._region == Part.EPIDURAL
@@ -247,8 +249,8 @@ class Observer:
         ventral = (self._subregion == Subregion.VENTRAL) & (np.abs(self._slab - slab) <= 1)
         corners = spine.points[spine.cells[self._cells]][:, :, 0]
         bins = np.floor(corners.mean(axis=1) / WIDTH_BIN).astype(int)
-        every = self.comm.allreduce(set(bins[ventral].tolist()), op=_JOIN)
-        reached = self.comm.allreduce(set(bins[ventral & covered].tolist()), op=_JOIN)
+        every = joined(self.comm, bins[ventral])
+        reached = joined(self.comm, bins[ventral & covered])
         return {
             "spread_cranial_segments": max(here - top, 0.0),
             "spread_caudal_segments": max(bottom - here, 0.0),
@@ -296,8 +298,3 @@ def segment_coordinate(spine: SpineMesh) -> Callable[[float], float]:
     z = np.concatenate([spine.slab_edges[:1], spine.slab_edges[borders], spine.slab_edges[-1:]])
     count = np.arange(len(z) - 1, -1, -1, dtype=float)
     return lambda height: float(np.interp(height, z, count))
-
-
-_JOIN = MPI.Op.Create(lambda a, b, _: a | b, commute=True)
-_MINIMUM = MPI.Op.Create(lambda a, b, _: np.minimum(a, b), commute=True)
-_MAXIMUM = MPI.Op.Create(lambda a, b, _: np.maximum(a, b), commute=True)

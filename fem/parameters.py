@@ -226,7 +226,7 @@ class SolverControl:
     volume_tolerance: float = 1e-9
     force_tolerance: float = 1e-6
     smallest_step: float = 1e-3
-    growth: float = 1.5
+    growth: float = 2.0
     fast_iterations: int = 6
 
 

@@ -11,6 +11,7 @@ Two states, both on the mesh of the anatomy table:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,7 @@ from geometry import Region as Part
 from geometry import SpineMesh, Subregion
 
 HEALTHY_TRANSMURAL = 5.0 * MMHG
-"""CSF less epidural pressure in the healthy supine adult [Pa]: 8.6 to 10.6 mmHg in the sac (Norager 2021) over 4.7 mmHg."""
+"""CSF less epidural pressure in the healthy supine adult [Pa]: 8.6 to 10.6 (Norager 2021) over 4.7 mmHg."""
 
 RESTING_EPIDURAL = 4.7 * MMHG
 """Resting lumbar epidural pressure [Pa]; IJOA 1993, n = 50 (6.4 cmH2O)."""
@@ -45,7 +46,7 @@ CUT_CONDUCTANCE = 1e-7
 """Conductance of an open cut of the sac [m^3/(Pa s)]: 10 mL/min drop 0.013 mmHg, so that a cut is no resistance."""
 
 FLOOR_SHARE = 0.5
-"""Below this share of the baseline's height above the reference pressure the craniospinal capacity stays constant [1]."""
+"""Share of the baseline's height above the reference pressure below which the capacity stays constant [1]."""
 
 BOLUS = 1e-6
 """Volume of the bolus that measures the compliance of the window [m^3]."""
@@ -118,28 +119,7 @@ class PatchModel:
             return LinearElastic(law.youngs_modulus, law.poisson_ratio) if small else law
 
         return Setup(
-            regions=[
-                Region(
-                    int(Part.EPIDURAL),
-                    "e",
-                    solid(materials.fat.solid),
-                    ConstantMobility(materials.fat.mobility.mobility) if small else materials.fat.mobility,
-                    materials.veins,
-                ),
-                Region(
-                    int(Part.SUBARACHNOID),
-                    "s",
-                    solid(materials.network.solid),
-                    ConstantMobility(materials.network.mobility),
-                    fibres=self._ligaments(),
-                ),
-                Region(
-                    int(Part.CORD),
-                    "s",
-                    solid(materials.cord.solid),
-                    ConstantMobility(materials.cord.mobility),
-                ),
-            ],
+            regions=self._regions(solid),
             membranes=self._membranes(),
             exchanges=exchanges,
             links=links,
@@ -148,12 +128,31 @@ class PatchModel:
             kinematics=SmallStrain() if small else FiniteStrain(),
         )
 
+    def _regions(self, solid: Callable[[Any], Any]) -> list[Region]:
+        """Epidural space, subarachnoid space and, where the span has one, cord."""
+        materials, small = self.parameters.materials, self.parameters.kinematics == "small"
+        fat = ConstantMobility(materials.fat.mobility.mobility) if small else materials.fat.mobility
+        network, cord = materials.network, materials.cord
+        regions = [
+            Region(int(Part.EPIDURAL), "e", solid(materials.fat.solid), fat, materials.veins),
+            Region(
+                int(Part.SUBARACHNOID),
+                "s",
+                solid(network.solid),
+                ConstantMobility(network.mobility),
+                fibres=self._ligaments(),
+            ),
+        ]
+        if np.any(self.spine.region == Part.CORD):
+            regions.append(Region(int(Part.CORD), "s", solid(cord.solid), ConstantMobility(cord.mobility)))
+        return regions
+
     def _membranes(self) -> list[SurfaceMembrane]:
         """Dura, pia, and the dural fibres that pass around the mouths of the root sleeves, smeared across them.
 
         The dura's tension in the healthy state is Laplace's: transmural pressure times radius of the section around it,
-        half of that with the mean radius along it, as in a closed tube. The circumferential part goes with the pressure;
-        the longitudinal one stays, since the sac is held at its ends. Sleeves carry none, and have a law of their own.
+        half of that with the mean radius along it, as in a closed tube. The first goes with the pressure;
+        the second stays, since the sac is held at its ends. Sleeves carry none, and have a law of their own.
         """
         spine, materials = self.spine, self.parameters.materials
         height = np.diff(spine.slab_edges)
@@ -164,12 +163,12 @@ class PatchModel:
         along = np.full(len(around), HEALTHY_TRANSMURAL * radius.mean() / 2)
         tension = (self._cell_function(along), self._cell_function(around))
         optional = [
+            SurfaceMembrane("pia", materials.pia),
             SurfaceMembrane("dura_sleeve", materials.sleeve),
             SurfaceMembrane("sleeve_mouth", materials.dura, tension),
         ]
         return [
             SurfaceMembrane("dura", materials.dura, tension),
-            SurfaceMembrane("pia", materials.pia),
             *(membrane for membrane in optional if membrane.surface in self.domain.surfaces),
         ]
 
@@ -261,7 +260,7 @@ class PatchModel:
         array[self.poro.dofs["s"]] = sac
 
     def _ramp(self, start: float, end: float, force: Tolerances) -> None:
-        """Follow the equilibrium from one transmural pressure to another, in smaller steps where Newton's method fails."""
+        """Follow the equilibrium from one transmural pressure to another, in smaller steps where one fails."""
         poro, epidural = self.poro, self.baseline_pressure["e"]
         done, stride = 0.0, 0.25
         while done < 1.0:
@@ -281,7 +280,7 @@ class PatchModel:
             done, stride = reached, min(1.5 * stride, 0.5)
 
     def _measure_compliance(self) -> float:
-        """Volume that the window takes up when the CSF pressure rises as by a sudden 1 mL bolus, over that rise [m^3/Pa]."""
+        """Volume that the window takes up when the CSF pressure rises as by a 1 mL bolus, over that rise [m^3/Pa]."""
         poro, newton = self.poro, self.newton
         base = self.baseline_pressure["s"]
         whole = newton.compartments["cranial"]
@@ -349,7 +348,8 @@ LEAST_SOURCE_VERTICES = 4
 def with_sleeves(spine: SpineMesh) -> tuple[Array, Array, dict[str, int]]:
     """Tagged facets of a spine mesh, root sleeves told apart: facets, tags, tag by name.
 
-    The dura's part on the sleeves becomes ``dura_sleeve``; the mouths between sac and sleeves are added as interior facets.
+    The dura's part on the sleeves becomes ``dura_sleeve``; the mouths between sac and sleeves are added as interior
+    facets.
     """
     corners = ((1, 2, 3), (0, 2, 3), (0, 1, 3), (0, 1, 2))
 
@@ -382,8 +382,10 @@ def cell_volumes(spine: SpineMesh) -> Array:
 def denticulate_weight(spine: SpineMesh, candidates: Array) -> Array:
     """Weight [1] that smears a lateral stiffness per length of cord over a coronal band of cells.
 
-    A sheet of modulus E, thickness t and length l has the stiffness E t/l per length of cord; with a band of volume V per
-    slab of height d, t = V/(l d) on each side, so that E = k l^2 d/V. The band is the cells of the slab, beside the cord,
+    A sheet of modulus E, thickness t and length l has the stiffness E t/l per length of cord; with a band of volume V
+    per
+    slab of height d, t = V/(l d) on each side, so that E = k l^2 d/V. The band is the cells of the slab, beside the
+    cord,
     whose midpoint lies within a quarter of the sac's depth of the cord's coronal plane.
     """
     middle = spine.points[spine.cells].mean(axis=1)

@@ -1,7 +1,8 @@
 """Two-pressure poroelasticity on any tagged mesh, composed of regions, membranes, exchanges, links and sources.
 
 Total Lagrangian, incompressible constituents (Biot coefficient 1 by default), backward Euler. Unknowns are the
-displacement (P2) and any number of named pore pressures (P1), each living on some of the regions, so that a pressure may
+displacement (P2) and any number of named pore pressures (P1), each living on some of the regions, so that a pressure
+may
 jump across a surface between regions. Momentum: Div(P_eff - b p J F^-T) = 0. Mass: d/dt[b (J - 1) + S(p)] + Div Q = s,
 Q = -m(J) J F^-1 F^-T Grad p. Source: Coussy 2004, Poromechanics, ch. 3 (kinematics and balance laws).
 """
@@ -19,7 +20,7 @@ from dolfinx import fem
 from dolfinx.la import InsertMode
 
 from fem.arrays import Array
-from fem.domain import UNION, Domain
+from fem.domain import Domain
 from fem.errors import ModelError
 from fem.forms import compile_form, integrate, with_constants
 from fem.laws.exchange import Outflow
@@ -28,6 +29,7 @@ from fem.laws.kinematics import FiniteStrain, Kinematics
 from fem.laws.mobility import Mobility
 from fem.laws.solids import Solid
 from fem.laws.storage import NoStorage, Storage
+from fem.ranks import joined
 
 QUADRATURE_DEGREE = 3
 """Exact for J, which is cubic in the gradient of a P2 displacement: deformed volumes carry no error of integration."""
@@ -51,7 +53,7 @@ class Region:
     pressure: str
     solid: Solid
     mobility: Mobility
-    storage: Storage = NoStorage()
+    storage: Storage = field(default_factory=NoStorage)
     biot: float = 1.0
     fibres: tuple[tuple[SmearedFibres, Any, Any], ...] = ()
 
@@ -125,7 +127,8 @@ class Drained:
 class Setup:
     """What a :class:`PoroModel` is composed of.
 
-    With ``lagged_transport`` the mobility and its pull-back are those at the beginning of the step: of first order in time
+    With ``lagged_transport`` the mobility and its pull-back are those at the beginning of the step: of first order in
+    time
     like the step itself, and the Jacobian is symmetric. Without, they are implicit.
     """
 
@@ -137,7 +140,7 @@ class Setup:
     fixed: Sequence[Fixed] = ()
     drained: Sequence[Drained] = ()
     lagged_transport: bool = False
-    kinematics: Kinematics = FiniteStrain()
+    kinematics: Kinematics = field(default_factory=FiniteStrain)
     axis: tuple[float, float, float] = (0.0, 0.0, 1.0)
     loads: Any = None
     reference_pressure: Mapping[str, float] = field(default_factory=dict)
@@ -242,11 +245,12 @@ class PoroModel:
                 kinematics.linear,
                 membrane.tension,
             )
-            law = with_constants(self.domain.mesh, membrane.law)
-            form += law.virtual_work(surface) * self.ds(membrane.surface)
+            sheet = with_constants(self.domain.mesh, membrane.law)
+            form += sheet.virtual_work(surface) * self.ds(membrane.surface)
         return form
 
     def ds(self, names: Any) -> Any:
+        """Measure of named surfaces at the quadrature degree of the model."""
         return self.domain.measure(names)(metadata={"quadrature_degree": QUADRATURE_DEGREE})
 
     def outflow(self, exchange: Exchange, p: Any) -> Any:
@@ -290,7 +294,7 @@ class PoroModel:
         return per_area * q[link.pressure] * self.ds(link.surface)
 
     def _inverse_areas(self) -> Any:
-        """One over the reference area of the surface that a cell touches; a cell touches at most one exchange surface."""
+        """One over the reference area of the exchange surface that a cell touches (at most one)."""
         spread = fem.Function(fem.functionspace(self.domain.mesh, ("DG", 0)))
         for exchange in self.setup.exchanges:
             for name in exchange.surfaces:
@@ -337,11 +341,11 @@ class PoroModel:
 
     def _check(self) -> None:
         tags = {region.tag for region in self.setup.regions}
-        present = set(self.comm.allreduce(set(np.unique(self.domain.region).tolist()), op=UNION))
+        present = joined(self.comm, np.unique(self.domain.region))
         if present != tags:
             raise ModelError(f"regions {sorted(tags)} are described, the mesh has {sorted(present)}")
 
 
 def _surfaces(setup: Setup) -> list[str]:
-    names = [part.surface for part in (*setup.leaks, *setup.links)]
-    return sorted({*names, *(name for part in setup.exchanges for name in part.surfaces)})
+    names = {leak.surface for leak in setup.leaks} | {link.surface for link in setup.links}
+    return sorted(names | {name for exchange in setup.exchanges for name in exchange.surfaces})

@@ -57,7 +57,7 @@ QUANTITIES: dict[str, Quantity] = {
     "lysed_mL": Quantity("mL", "lysed clot so far; not modelled in this version, zero"),
     "volume_balance_error": Quantity(
         "1",
-        "injected + leaked - swelling - venous - foraminal - ends - resorbed - entered, over the volume injected so far",
+        "injected + leaked - swelling - venous - foraminal - ends - resorbed - entered, over injected so far",
     ),
     "csf_displaced_mL": Quantity("mL", "minus the integral of J - 1 over the subarachnoid window against baseline"),
     "csf_displaced_lumbosacral_mL": Quantity("mL", "the same below T11/T12"),

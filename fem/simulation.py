@@ -5,6 +5,7 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,9 +13,9 @@ from mpi4py import MPI
 
 from fem.arrays import Array
 from fem.errors import SolverError
-from fem.observe import Observer
+from fem.observe import ML, Observer
 from fem.output import FieldSnapshot
-from fem.parameters import PatchParameters
+from fem.parameters import MMHG, PatchParameters
 from fem.patch import PatchModel, Site
 from fem.quantities import STATIC_DELAY
 from fem.species import SpeciesTransport
@@ -102,6 +103,7 @@ class Simulation:
             dict.fromkeys(names, 0.0),
         )
         self._last_step = parameters.time.first_step
+        self.step_length, self.last_iterations = 0.0, 0
 
     # -- one step ----------------------------------------------------------------------------------------------------
 
@@ -129,10 +131,9 @@ class Simulation:
         poro.previous.x.array[:] = state.vector
         newton.start = dict(state.pressure)
         iterations = self._solve(state, length, tolerances)
-        gained: dict[str, Array] = {}
+        gained = {name: np.zeros(len(self.transport.volume)) for name in self.species}
         for rate, site, injection in zip(rates, self.sites, self.parameters.injections, strict=True):
-            if rate:
-                gained[injection.material] = gained.get(injection.material, 0.0) + rate * site.weights
+            gained[injection.material] += rate * site.weights
         self.transport.content = state.content
         flows = {name: length * float(rate.sum()) for name, rate in self.transport.outflow_rates().items()}
         self.transport.advance(length, gained)
@@ -249,7 +250,7 @@ class Simulation:
         values, profile = self.observer.evaluate(state.tip, state.volume)
         head = {
             "time_s": state.time,
-            "step_s": getattr(self, "step_length", 0.0) if state.time > 0 else 0.0,
+            "step_s": self.step_length,
             "newton_iterations": float(state.iterations),
             "injection_rate_mL_per_min": sum(self.rates(state.time)) * 6e7,
         }
@@ -300,12 +301,10 @@ def simulate_volumes(
     began = clock.monotonic()
     path = Simulation(model, case(volumes[-1]))
     failures: dict[float, SolverError] = {}
-    rows: list[dict[str, float]] = []
-    marks: dict[float, tuple[State, int]] = {}
+    marks: dict[float, State] = {}
 
     def deliver(simulation: Simulation, receivers: Sequence[Sink], due: Sequence[float]) -> None:
         row, profile = simulation.row()
-        rows.append(row)
         for receiver in receivers:
             receiver.row(row)
         if any(abs(simulation.state.time - t) <= TIME_RESOLUTION for t in due):
@@ -319,14 +318,14 @@ def simulate_volumes(
         receivers = [sinks[v] for v in volumes[index:]]
         due = parameters.time.output_times
         try:
-            path.advance(case(volume).injections[-1].end, lambda r=receivers, d=due: deliver(path, r, d))
+            path.advance(case(volume).injections[-1].end, partial(deliver, path, receivers, due))
         except SolverError as error:
             for late in volumes[index:]:
                 failures[late] = error
                 sinks[late].failed(error)
             break
-        marks[volume] = (path.state.copy(), len(rows))
-    for volume, (state, _) in marks.items():
+        marks[volume] = path.state.copy()
+    for volume, state in marks.items():
         branch = path
         branch.parameters = case(volume)
         branch.restore(state)
@@ -336,7 +335,7 @@ def simulate_volumes(
                 _, profile = branch.row()
                 sinks[volume].profile(profile)
                 sinks[volume].fields(FieldSnapshot(branch))
-            branch.advance(branch.end, lambda s=sinks[volume], d=output: deliver(branch, [s], d))
+            branch.advance(branch.end, partial(deliver, branch, [sinks[volume]], output))
         except SolverError as error:
             failures[volume] = error
             sinks[volume].failed(error)
@@ -346,7 +345,7 @@ def simulate_volumes(
                 "degrees_of_freedom": float(model.degrees_of_freedom),
                 "newton_iterations": float(branch.state.iterations),
                 "wall_time_s": clock.monotonic() - began,
-                "window_compliance_mL_per_mmHg": model.window_compliance * 1e6 * 133.322387415,
+                "window_compliance_mL_per_mmHg": model.window_compliance / ML * MMHG,
                 "baseline_sac_area_ratio": branch.observer.baseline_sac_ratio,
                 "mesh_quality_min": model.spine.quality().minimum,
             }

@@ -1,7 +1,9 @@
-"""Injected species carried by the pore flow: conservative, positive, and consistent with the step that carried the fluid.
+"""Injected species carried by the pore flow: conservative, positive, consistent with the step's own fluxes.
 
-The stiffness matrix of the converged step gives antisymmetric fluxes between vertices, f_ij = -K_ij (p_i - p_j), whose sums
-are the step's own mass balance. Implicit upwinding on them is an M-matrix: contents stay positive whatever the step, and
+The stiffness matrix of the converged step gives antisymmetric fluxes between vertices, f_ij = -K_ij (p_i - p_j),
+whose sums
+are the step's own mass balance. Implicit upwinding on them is an M-matrix: contents stay positive whatever the step,
+and
 their sum changes only by what is put in and what leaves. No second flux has to be reconstructed.
 Source of upwinding on the edges of a P1 matrix: Kuzmin & Turek 2002 J Comput Phys 175:525, doi:10.1006/jcph.2001.6955.
 
@@ -72,7 +74,7 @@ class SpeciesTransport:
             for exchange in model.setup.exchanges
             if exchange.pressure == region.pressure
         }
-        self.content = np.zeros((len(self.names), len(self.active)))
+        self.content: Array = np.zeros((len(self.names), len(self.active)))
 
     def _outflow(self, exchange: Exchange, p: Any, test: Any) -> Any:
         return self.model.outflow(exchange, p) * test * self.model.ds(exchange.surfaces)

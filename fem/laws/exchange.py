@@ -19,7 +19,8 @@ class Outflow(Protocol):
 class StarlingForamen:
     """A foramen lets fluid out above an opening pressure and nothing back in: conductance (p - p_open)_+.
 
-    The resistance sits where the fluid leaves the space. Source of the behaviour: Rocco & Philip 1997 Reg Anesth 22:167.
+    The resistance sits where the fluid leaves the space. Source of the behaviour: Rocco & Philip 1997 Reg Anesth
+    22:167.
 
     Attributes:
         conductance: of one foramen [m^3/(Pa s)].

@@ -32,7 +32,8 @@ class Surface:
         normal: unit normal in the reference.
         axis: unit vector along which the longitudinal fibres run, before projection on the surface.
         linear: whether strains are infinitesimal.
-        tension: (longitudinal, circumferential) tension in the reference [N/m]; None where the reference is stress-free.
+        tension: (longitudinal, circumferential) tension in the reference [N/m]; None where the reference is
+            stress-free.
     """
 
     gradient: Any
@@ -43,7 +44,7 @@ class Surface:
     tension: Any = None
 
     def tangents(self) -> tuple[Any, Any]:
-        """Unit tangents (longitudinal, circumferential) in the reference; where the axis is normal to the surface, any pair.
+        """Unit tangents (longitudinal, circumferential) in the reference; any pair where the axis is normal.
 
         On an end cap the projection of the axis vanishes; the small in-plane vector added there picks a direction and
         changes a lateral surface by less than 1e-3 rad.
@@ -75,7 +76,8 @@ TIE_BREAK = 1e-3
 class TensionOnlyMembrane:
     """Longitudinal and circumferential fibres in tension only, on a soft isotropic ground.
 
-    The second Piola-Kirchhoff stress of a fibre is E ramp(e, toe) of its Green strain e; the ground is an incompressible
+    The second Piola-Kirchhoff stress of a fibre is E ramp(e, toe) of its Green strain e; the ground is an
+    incompressible
     neo-Hookean membrane.
 
     Attributes:

@@ -39,9 +39,12 @@ class LinearStorage:
 
 @dataclass(frozen=True)
 class SaturatingVeins:
-    """Blood expelled from the epidural veins makes room: capacity (1 - exp(-slope p/capacity)) above the baseline pressure.
+    """Blood expelled from the epidural veins makes room.
 
-    A collapsed vein gives no more. Below the baseline the veins engorge with the slope they have there, so that the law is
+    Above the baseline pressure the room is capacity (1 - exp(-slope p/capacity)).
+
+    A collapsed vein gives no more. Below the baseline the veins engorge with the slope they have there, so that the
+    law is
     C1.
 
     Attributes:
