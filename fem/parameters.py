@@ -213,7 +213,7 @@ class TimeControl:
 
     follow_up: float = 600.0
     first_step: float = 1.0
-    injection_step: float = 6.0
+    injection_step: float = 10.0
     max_step: float = 120.0
     output_times: tuple[float, ...] = ()
 
@@ -224,7 +224,7 @@ class SolverControl:
 
     max_iterations: int = 20
     volume_tolerance: float = 1e-9
-    force_tolerance: float = 1e-6
+    force_tolerance: float = 1e-5
     smallest_step: float = 1e-3
     growth: float = 2.0
     fast_iterations: int = 6

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+
+from fem.quantities import QUANTITIES, summarise
+
+
+def series(csf, time=None, **columns):
+    """Rows with a given CSF pressure; everything else zero unless given."""
+    time = np.arange(len(csf), dtype=float) if time is None else time
+    names = [name for name in QUANTITIES if not name.endswith(("_peak_mmHg", "_peak_time_s", "_end_mmHg"))]
+    rows = []
+    for k, t in enumerate(time):
+        row = dict.fromkeys(names, 0.0) | {"time_s": t, "sac_area_min_ratio": 1.0}
+        row |= {"csf_pressure_mmHg": csf[k], "csf_pressure_rise_mmHg": csf[k] - csf[0]}
+        row |= {name: values[k] for name, values in columns.items()}
+        rows.append(row)
+    return rows
+
+
+def test_peak_its_time_and_the_half_decay():
+    result = summarise(series([4.0, 8.0, 12.0, 10.0, 6.0, 5.0]), injection_end=2.0)
+    assert result["csf_pressure_peak_mmHg"] == 12.0
+    assert result["csf_pressure_peak_time_s"] == 2.0
+    assert result["csf_pressure_rise_mmHg"] == 8.0
+    # half of the rise of 8 is lost at 8 mmHg, half-way between the rows of 3 s and 4 s
+    assert result["csf_pressure_half_decay_s"] == pytest.approx(1.5)
+    assert result["csf_pressure_end_mmHg"] == 5.0
+
+
+def test_what_was_not_reached_is_empty():
+    result = summarise(series([4.0, 8.0, 7.5]), injection_end=1.0)
+    assert np.isnan(result["csf_pressure_half_decay_s"])
+    assert np.isnan(result["epidural_pressure_static_rise_mmHg"])
+
+
+def test_static_rise_is_read_twenty_seconds_after_the_last_injection():
+    time = [0.0, 15.0, 25.0, 35.0, 60.0]
+    rise = [0.0, 9.0, 6.0, 5.0, 4.0]
+    rows = series([4.0] * 5, time, epidural_pressure_needle_rise_mmHg=rise)
+    assert summarise(rows, injection_end=15.0)["epidural_pressure_static_rise_mmHg"] == 5.0
+
+
+def test_every_summary_value_has_a_definition():
+    result = summarise(series([4.0, 8.0, 5.0]), injection_end=1.0)
+    assert set(result) <= set(QUANTITIES)
