@@ -159,7 +159,8 @@ def bordered_error(model: PoroModel, newton: BorderedNewton, seed: int) -> float
     newton.evaluate()
     wanted = direction[: _owned(model)]
     newton._residual.array[:] = (sides[0][0] - sides[1][0]) / (2 * DIFFERENCE)  # the system's right-hand side
-    update, found = newton._update((sides[0][1] - sides[1][1]) / (2 * DIFFERENCE))
+    newton._factorise()
+    update, found = newton._direction((sides[0][1] - sides[1][1]) / (2 * DIFFERENCE))
     sums = np.array([np.sum((update.array - wanted) ** 2), np.sum(wanted**2)])
     error, size = model.comm.allreduce(sums, op=MPI.SUM)
     return float(np.sqrt((error + np.sum((found - shift) ** 2)) / (size + np.sum(shift**2))))
