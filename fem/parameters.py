@@ -222,10 +222,10 @@ class TimeControl:
 class SolverControl:
     """Newton's method and the growth of steps."""
 
-    max_iterations: int = 20
+    max_iterations: int = 15
     volume_tolerance: float = 1e-9
     force_tolerance: float = 1e-5
-    smallest_step: float = 1e-3
+    smallest_step: float = 0.02
     growth: float = 2.0
     fast_iterations: int = 6
 
