@@ -222,7 +222,7 @@ class TimeControl:
 class SolverControl:
     """Newton's method and the growth of steps."""
 
-    max_iterations: int = 15
+    max_iterations: int = 20
     volume_tolerance: float = 1e-9
     force_tolerance: float = 1e-5
     smallest_step: float = 0.02

@@ -30,5 +30,5 @@ def test_every_row_of_the_table_reaches_a_law():
 
 
 def test_an_unknown_parameter_is_refused():
-    with pytest.raises(KeyError, match="fat.colour"):
+    with pytest.raises(KeyError, match=r"fat\.colour"):
         Materials.from_table({"fat.colour": 1.0})
