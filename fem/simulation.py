@@ -131,7 +131,7 @@ class Simulation:
         for rate, site in zip(rates, self.sites, strict=True):
             supply[:] += rate * site.density
         injected = state.volume["injected"] + length * sum(rates)
-        # Flows through the cuts are differences of products of this size; below their round-off nothing can be balanced.
+        # Flows through the cuts are differences of products of this size: below their round-off nothing balances.
         floor = ROUND_OFF * length * CUT_CONDUCTANCE * max(abs(p) for p in state.pressure.values())
         tolerance = max(self.parameters.solver.volume_tolerance * max(injected, LEAST_VOLUME), floor)
         tolerances = replace(model.tolerances, volume=tolerance)
