@@ -105,26 +105,48 @@ def sweep(
     resume: Annotated[
         bool, typer.Option("--resume", help="compute failed cases again, too; without it they stay as they are")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be computed; write nothing")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="say what would be computed; write the design and a pilot of a few steps only"),
+    ] = False,
+    pilot: Annotated[bool, typer.Option("--pilot/--no-pilot", help="with --dry-run: measure a few steps")] = True,
+    time_limit: Annotated[
+        str | None, typer.Option("--time-limit", metavar="TIME", help="after which a case counts as hung; default 12 h")
+    ] = None,
 ) -> int:
     """Run many cases; safe to interrupt and to call again."""
+    from studies.dryrun import dry_run as tell_what
     from studies.study import read_study
-    from studies.sweep import check, describe, execute, prepare
+    from studies.sweep import check, execute, prepare, write_design
 
-    if executor is not Executor.LOCAL:
-        raise InputError(
-            "--executor", f'"{executor}"', 'not available in this version; see CHANGELOG; allowed is "local"'
-        )
-    plan = read_study(study, vary or [], settings or [])
+    options = [] if time_limit is None else [f'sweep.time_limit="{time_limit}"']
+    plan = read_study(study, vary or [], [*(settings or []), *options])
     check(plan, _writable(out), resume)
+    if executor is Executor.SLURM:
+        from studies.slurm import need_slurm
+
+        need_slurm()
     if dry_run:
-        for line in describe(plan):
-            say(line)
+        write_design(plan, out)
+        tell_what(plan, out, jobs, pilot)
         return DONE
-    status = execute([prepare(plan, out, resume)], jobs, resume)
+    status = execute([prepare(plan, out, resume)], jobs, resume, executor=executor)
     if status != INTERRUPTED:
         say(f"{out / 'results.csv'}: {len(plan.cases)} cases")
     return status
+
+
+@app.command()
+def compute(
+    folder: Folder,
+    cases: Annotated[
+        list[str], typer.Argument(metavar="CASE...", help="names of cases, or of paths, in the sweep's plan")
+    ],
+) -> int:
+    """Compute cases of a prepared sweep, unless they are finished: for a scheduler of your own."""
+    from studies.compute import compute as compute_cases
+
+    return compute_cases(folder, cases)
 
 
 @app.command()

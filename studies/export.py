@@ -7,10 +7,11 @@ from pathlib import Path
 
 from studies.console import say
 from studies.errors import InputError
+from studies.ladder import is_invalid
 from studies.reading import read_case
 from studies.resolve import resolve
 from studies.solver import mesh_of
-from studies.worker import DONE, is_invalid
+from studies.worker import DONE
 
 
 def write_case_mesh(case_file: Path, out: Path, settings: Sequence[str]) -> int:

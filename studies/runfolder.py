@@ -7,23 +7,30 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import fcntl
 import json
 import logging
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Final, Literal, Protocol
 
 from fem.quantities import QUANTITIES, summarise
 from studies.errors import InputError
+from studies.files import LOCK, content_mark, finite, locked, read_json, sync, write_json, write_text
+from studies.ladder import LADDER, Cause, cause_of, next_rung
+
+__all__ = ["RunFolder", "Snapshot", "Status", "check_folder", "locked", "read_status", "write_json", "write_text"]
 
 State = Literal["done", "failed", "invalid", "interrupted"]
 STATUS: Final = "status.json"
 CASE: Final = "case.toml"
 SUMMARY: Final = "summary.json"
+RETRY: Final = "retry.json"
+"""On which rung of the ladder a case is being solved, if not on the first: written before anything is computed."""
+FIELDS: Final = "fields"
+KEPT_WHOLE: Final = (".json", ".csv", ".toml", ".jsonl", ".pvd")
+"""Files whose content is checked by hash; of fields only the size."""
 
 
 class Snapshot(Protocol):
@@ -38,61 +45,68 @@ class Snapshot(Protocol):
 
 @dataclass(frozen=True)
 class Status:
-    """How a run ended."""
+    """How a run ended.
+
+    Attributes:
+        state: done, failed, invalid or interrupted.
+        reason: why it is not done.
+        key: content key of the case.
+        wall_time_s: time that it took [s].
+        cause: kind of a failure, which decides how it is tried again.
+        rung: of the ladder, on which it was solved.
+        attempts: how often it was computed on this rung.
+        files: size and hash of every file of a run that is done.
+    """
 
     state: State
     reason: str = ""
     key: str = ""
     wall_time_s: float = 0.0
+    cause: Cause = ""
+    rung: int = 0
+    attempts: int = 1
+    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file atomically: readers see the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
-
-
-def write_json(path: Path, data: object) -> None:
-    """Write JSON atomically; a number that is not finite becomes null."""
-    write_text(path, json.dumps(_finite(data), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _finite(data: Any) -> Any:
-    if isinstance(data, Mapping):
-        return {str(key): _finite(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_finite(value) for value in data]
-    if hasattr(data, "item"):
-        data = data.item()
-    return None if isinstance(data, float) and (data != data or abs(data) == float("inf")) else data
+    @property
+    def again(self) -> int | None:
+        """The rung on which a sweep computes it again by itself; None where it does not."""
+        return next_rung(self.cause, self.rung, self.attempts) if self.state == "failed" else None
 
 
 def read_status(folder: Path) -> Status | None:
     """How the run in a folder ended; None where it has not."""
+    data = read_json(folder / STATUS)
     try:
-        data = json.loads((folder / STATUS).read_text(encoding="utf-8"))
         return Status(
-            data["state"], data.get("reason") or "", data.get("key") or "", float(data.get("wall_time_s") or 0.0)
+            data["state"],
+            data.get("reason") or "",
+            data.get("key") or "",
+            float(data.get("wall_time_s") or 0.0),
+            data.get("cause") or "",
+            min(int(data.get("rung") or 0), len(LADDER) - 1),
+            int(data.get("attempts") or 1),
+            dict(data.get("files") or {}),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def write_status(folder: Path, status: Status) -> None:
     """Write `status.json`, the last file of a run."""
-    write_json(
-        folder / STATUS,
-        {
-            "state": status.state,
-            "reason": status.reason,
-            "key": status.key,
-            "wall_time_s": round(status.wall_time_s, 3),
-        },
-    )
+    data = {**asdict(status), "wall_time_s": round(status.wall_time_s, 3), "rung_name": LADDER[status.rung].name}
+    write_json(folder / STATUS, data)
+
+
+def damage(folder: Path, status: Status) -> str:
+    """What is wrong with the files of a run that says it is done; empty where they are as they were written."""
+    for name, mark in status.files.items():
+        try:
+            same = content_mark(folder / name, "sha256" in mark) == dict(mark)
+        except OSError:
+            return f"{name} is missing"
+        if not same:
+            return f"{name} is not as it was written"
+    return "" if status.files or (folder / SUMMARY).is_file() else f"{SUMMARY} is missing"
 
 
 def check_folder(folder: Path, key: str, case_text: str) -> bool:
@@ -115,46 +129,19 @@ def check_folder(folder: Path, key: str, case_text: str) -> bool:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError("--out", f'"{folder}", which cannot be read', allowed) from error
     if held is None:
-        if names - {".lock"}:
+        if names - {LOCK}:
             raise InputError("--out", f'"{folder}", which holds other files', allowed)
         return False
     if held != case_text:
         raise InputError("--out", f'"{folder}", which holds another case', allowed)
     status = read_status(folder)
-    if status is None or status.state != "done":
+    if status is None or status.state != "done" or damage(folder, status):
         return False
     if status.key != key:
         raise InputError(
             "--out", f'"{folder}", which holds this case from another version of the model or of its mesh', allowed
         )
     return True
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for one process; the lock goes with the process, however it ends.
-
-    Raises:
-        InputError: another process holds it, or the folder cannot be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / ".lock").open("w")
-    except OSError as error:
-        raise InputError(
-            "--out", f'"{folder}"', f"allowed is a folder that can be written ({error.strerror})"
-        ) from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError("--out", f'"{folder}"', "another run is writing there") from error
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                (folder / ".lock").unlink()
-                folder.rmdir()  # where nothing came of it
 
 
 class RunFolder:
@@ -170,6 +157,8 @@ class RunFolder:
         injection_end: end of the last injection [s], from which decays and static pressures count.
         mesh_note: size of the mesh and its stated error, kept in the summary.
         begin: when the work on it began, as of `time.monotonic`; default now.
+        rung: of the ladder, on which it is solved.
+        attempt: number of this attempt on that rung.
     """
 
     def __init__(
@@ -183,8 +172,11 @@ class RunFolder:
         fields: bool = True,
         mesh_note: str = "",
         begin: float | None = None,
+        rung: int = 0,
+        attempt: int = 1,
     ) -> None:
         self.path, self.key, self.rank = path, key, rank
+        self._rung, self._attempt = rung, attempt
         self.status: Status | None = None
         self.on_row: list[Any] = []
         self._series: list[dict[str, float]] = []
@@ -212,8 +204,11 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         for name in (STATUS, SUMMARY, "series.csv", "profile.csv", "fields.pvd", "steps.jsonl", "run.log"):
             (self.path / name).unlink(missing_ok=True)
-        for path in (self.path / "fields").glob("*.vtu"):
-            path.unlink()
+        # Whatever a link there points at belongs to somebody else.
+        if (self.path / FIELDS).is_symlink():
+            (self.path / FIELDS).unlink()
+        for path in (*(self.path / FIELDS).glob("*.vtu"), *self.path.glob(".*.json.*"), *self.path.glob(".*.toml.*")):
+            path.unlink(missing_ok=True)
 
     def log(self, text: str) -> None:
         """A line in `run.log`."""
@@ -228,7 +223,7 @@ class RunFolder:
             step = {key: row[key] for key in ("time_s", "step_s", "newton_iterations", "phase") if key in row}
             step["wall_time_s"] = round(time.monotonic() - self._begin, 3)
             with (self.path / "steps.jsonl").open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(_finite(step)) + "\n")
+                stream.write(json.dumps(finite(step)) + "\n")
             self._log.info(
                 "t %.6g s, step %.4g s, %s Newton iterations",
                 row.get("time_s", 0),
@@ -247,7 +242,7 @@ class RunFolder:
         """Take the fields at an output time; collective."""
         if not self._fields:
             return
-        folder = self.path / "fields"
+        folder = self.path / FIELDS
         if self.rank == 0:
             folder.mkdir(exist_ok=True)
         paths = snapshot.write(folder, f"fields_{len(self._snapshots):04d}")
@@ -258,23 +253,27 @@ class RunFolder:
     def finished(self, extra: Mapping[str, float]) -> None:
         """Write the summary and say that the run is done."""
         self._summary = {**summarise(self._series, self._injection_end), **extra}
-        self._close(Status("done", "", self.key, time.monotonic() - self._begin))
+        self._close(self._status("done"))
 
     def failed(self, error: Exception | str) -> None:
         """Keep what was reached and say why the run ended."""
-        self.end("failed", str(error))
+        self.end("failed", str(error), cause_of(error) if isinstance(error, Exception) else "fault")
 
-    def end(self, state: State, reason: str) -> None:
+    def end(self, state: State, reason: str, cause: Cause = "") -> None:
         """End the run early; what was reached is kept and summarised."""
         if self.status is not None:
             return
         with contextlib.suppress(Exception):  # a series cut short may lack what a summary needs
             self._summary = summarise(self._series, self._injection_end)
-        self._close(Status(state, " ".join(reason.split()), self.key, time.monotonic() - self._begin))
+        self._close(self._status(state, " ".join(reason.split()), cause))
+
+    def _status(self, state: State, reason: str = "", cause: Cause = "") -> Status:
+        taken = time.monotonic() - self._begin
+        return Status(state, reason, self.key, taken, cause, self._rung, self._attempt)
 
     def _close(self, status: Status) -> None:
-        self.status = status
         if self.rank != 0:
+            self.status = status
             return
         for stream, _ in self._streams.values():
             stream.close()
@@ -285,7 +284,20 @@ class RunFolder:
         for handler in list(self._log.handlers):
             handler.close()
             self._log.removeHandler(handler)
+        if status.state == "done":
+            status = replace(status, files=self._marks())
         write_status(self.path, status)
+        self.status = status
+
+    def _marks(self) -> dict[str, dict[str, Any]]:
+        """Size and hash of what was written, once it is on the disk."""
+        marks = {}
+        for path in sorted(self.path.rglob("*")):
+            name = path.relative_to(self.path).as_posix()
+            if path.is_file() and not name.startswith(".") and name not in (STATUS, "run.log"):
+                sync(path)
+                marks[name] = content_mark(path, path.suffix in KEPT_WHOLE)
+        return marks
 
     def _summary_data(self, status: Status) -> dict[str, Any]:
         values: dict[str, Any] = dict(self._summary)

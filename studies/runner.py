@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,13 +14,15 @@ from typing import Any, Final
 from studies.case import Case
 from studies.console import PLAIN, Progressing, complain, headline, say
 from studies.errors import InputError
+from studies.ladder import is_invalid
+from studies.process import search_path, stop_process
 from studies.provenance import mesh_note
 from studies.reading import case_toml, read_case
 from studies.resolve import end_of_injection, resolve
-from studies.results import read_summary
 from studies.runfolder import Status, check_folder, locked, read_status, write_status, write_text
 from studies.solver import mesh_of, run_key
-from studies.worker import BAD_INPUT, DONE, FAILED, INTERRUPTED, SIMULATOR, folder_maker, is_invalid, named_simulator
+from studies.standing import read_summary
+from studies.worker import BAD_INPUT, DONE, FAILED, INTERRUPTED, SIMULATOR, Target, folder_maker, named_simulator
 
 _MPI_VARIABLES: Final = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS")
 
@@ -86,6 +86,7 @@ def run_resolved(case: Case, out: Path, quiet: bool = False, simulator: str = SI
 
     comm = MPI.COMM_WORLD
     text, key = case_toml(case), run_key(case)
+    targets = {text: Target(out, text, key)}
     first = comm.rank == 0
     end = end_of_injection(case.injection[-1]) + case.time.follow_up
     if first and not quiet:
@@ -104,11 +105,9 @@ def run_resolved(case: Case, out: Path, quiet: bool = False, simulator: str = SI
         try:
             if first:
                 with locked(out):
-                    (folder,) = named_simulator(simulator)(
-                        comm, [case], folder_maker(comm, {text: out}, {text: key}, watch)
-                    )
+                    (folder,) = named_simulator(simulator)(comm, [case], folder_maker(comm, targets, watch))
             else:
-                (folder,) = named_simulator(simulator)(comm, [case], folder_maker(comm, {text: out}, {text: key}))
+                (folder,) = named_simulator(simulator)(comm, [case], folder_maker(comm, targets))
         except KeyboardInterrupt:
             if first:
                 end_without_status(out, text, key, "stopped by the user")
@@ -191,27 +190,6 @@ def _launch(text: str, key: str, out: Path, ranks: int, quiet: bool, simulator: 
             complain(f"failed: mpirun ended with status {returned}{kept(out)}")
         return returned if returned in (BAD_INPUT, INTERRUPTED) else FAILED
     return DONE if status.state == "done" else INTERRUPTED if status.state == "interrupted" else FAILED
-
-
-def search_path() -> str:
-    """PYTHONPATH with which a child finds these packages."""
-    here = str(Path(__file__).parents[1])
-    parts = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
-    return os.pathsep.join(parts if here in parts else [here, *parts])
-
-
-def stop_process(process: subprocess.Popen[Any], patience: float = 20.0) -> None:
-    """Ask a child's process group to stop, then make it."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            return
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            return
-        deadline = time.monotonic() + patience
-        while process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.05)
 
 
 def _main(arguments: Sequence[str]) -> int:

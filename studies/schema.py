@@ -24,9 +24,6 @@ LATER = {
     "mechanisms.plug": "only `true`",
     "posture": "only `supine`",
     "patient": "no `sih`",
-    "sweep.samples": "",
-    "sweep.seed": "",
-    "sweep.mode": "no `lhs`, no `sobol`",
 }
 """Keys of the format that this version refuses, in whole or in part."""
 

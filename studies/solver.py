@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import fem
 from geometry import MeshSize, SpineMesh, cached_mesh
 from studies.case import MESH_SIZES, Case
 from studies.errors import InputError, shown
+from studies.ladder import cause_of
+from studies.modelversion import model_version
 from studies.quantities import LENGTH
 from studies.reading import case_hash
 from studies.resolve import build_anatomy, patch_parameters
@@ -26,14 +27,24 @@ Folders = Callable[[Case, SpineMesh, float], RunFolder]
 
 def run_key(case: Case) -> str:
     """Content key of a run: the resolved case, the version of the model, and the content of a mesh file."""
-    return case_hash(case, fem.MODEL_VERSION, _file_hash(case.anatomy.mesh) if case.anatomy.mesh else "")
+    return case_hash(case, model_version(), _file_hash(case.anatomy.mesh) if case.anatomy.mesh else "")
 
 
 def _file_hash(path: str) -> str:
     try:
+        if not Path(path).is_file() and Path(path).exists():
+            raise InputError("anatomy.mesh", shown(path, 200), "allowed is a mesh file, not a folder or a device")
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError as error:
         raise InputError("anatomy.mesh", shown(path, 200), f"allowed is a mesh file ({error.strerror})") from error
+
+
+def mesh_identity(case: Case) -> str:
+    """What two resolved cases have in common if they have the same mesh; no mesh is made."""
+    if case.anatomy.mesh is not None:
+        return _file_hash(case.anatomy.mesh)
+    places = sorted({(step.level, step.approach, step.side or "", step.offset) for step in case.injection})
+    return repr((case.anatomy, case.mesh, places))
 
 
 def mesh_of(case: Case) -> SpineMesh:
@@ -109,8 +120,8 @@ def simulate_group(comm: MPI.Comm, cases: Sequence[Case], folders: Folders) -> l
         raise
     except Exception as error:
         for sink in sinks:
-            sink.end("failed", f"{type(error).__name__}: {error}")
+            sink.end("failed", f"{type(error).__name__}: {error}", cause_of(error))
         raise
     for sink in sinks:
-        sink.end("failed", "the simulation ended without a result")
+        sink.end("failed", "the simulation ended without a result", "fault")
     return sinks

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import copy
-import itertools
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any
 
 import tomli_w
-from pydantic import Field, StrictInt
+from pydantic import Field
 
-from studies.case import Case, Section
+from studies.case import Case
+from studies.design import SweepSection, design
 from studies.errors import InputError, shown
 from studies.quantities import Dimension, dimension_at
 from studies.reading import (
@@ -30,25 +29,6 @@ from studies.reading import (
     validate_case,
 )
 from studies.resolve import resolve, window
-
-MAX_CASES: Final = 100_000
-
-
-class SweepSection(Section):
-    """`[sweep]`: what varies, and how."""
-
-    mode: Literal["grid", "zip", "list", "lhs", "sobol"] = Field(
-        default="grid",
-        description="grid: every combination; zip: values side by side; list: the cases of [[sweep.cases]]",
-    )
-    vary: dict[str, Any] = Field(default_factory=dict, description="dotted keys and their values")
-    cases: list[dict[str, Any]] = Field(
-        default_factory=list, description="mode list: one table of dotted keys per case"
-    )
-    samples: Annotated[StrictInt, Field(ge=1, le=MAX_CASES)] | None = Field(
-        default=None, description="sampled modes: how many cases"
-    )
-    seed: Annotated[StrictInt, Field(ge=0)] | None = Field(default=None, description="sampled modes: seed")
 
 
 class Study(Case):
@@ -76,10 +56,11 @@ class StudyCase:
 
 @dataclass(frozen=True)
 class Plan:
-    """All cases of a study, with the text it was made from."""
+    """All cases of a study, with the text it was made from and the settings of its sweep."""
 
     cases: tuple[StudyCase, ...]
     source: str
+    sweep: SweepSection = field(default_factory=SweepSection)
 
     @property
     def identity(self) -> str:
@@ -122,7 +103,7 @@ def plan_study(tree: Tree, path: Path) -> Plan:
     sweep = validate(SweepSection, sweep_tree, table="sweep") if isinstance(sweep_tree, dict) else None
     if sweep is None:
         raise InputError("sweep", shown(sweep_tree), "allowed is a table")
-    varied = _design(sweep)
+    varied = design(sweep)
     read: list[tuple[Mapping[str, Any], Case]] = []
     for number, values in enumerate(varied, 1):
         where = f"case {number} of {len(varied)}" if len(varied) > 1 else ""
@@ -130,10 +111,10 @@ def plan_study(tree: Tree, path: Path) -> Plan:
         for key, value in values.items():
             set_key(case_data, key, copy.deepcopy(value))
         read.append((values, absolute_mesh(validate_case(case_data, where), path)))
-    return _plan(read, tomli_w.dumps(tree))
+    return _plan(read, tomli_w.dumps(tree), sweep)
 
 
-def _plan(read: Sequence[tuple[Mapping[str, Any], Case]], source: str) -> Plan:
+def _plan(read: Sequence[tuple[Mapping[str, Any], Case]], source: str, sweep: SweepSection) -> Plan:
     span = (
         window(case for _, case in read if case.anatomy.mesh is None and case.anatomy.span is None)
         if any(case.anatomy.mesh is None and case.anatomy.span is None for _, case in read)
@@ -154,7 +135,7 @@ def _plan(read: Sequence[tuple[Mapping[str, Any], Case]], source: str) -> Plan:
         group = groups.setdefault(path_key, f"path-{len(groups) + 1:04d}")
         written = {name: written_value(resolved, name, value) for name, value in values.items()}
         cases.append(StudyCase(_name(number, written), written, resolved, group))
-    return Plan(tuple(cases), source)
+    return Plan(tuple(cases), source, sweep)
 
 
 def _path_key(case: Case) -> str:
@@ -219,52 +200,3 @@ def split_list(text: str) -> list[str]:
             start = index + 1
     parts.append(text[start:])
     return [part.strip() for part in parts]
-
-
-def _design(sweep: SweepSection) -> list[dict[str, Any]]:
-    """The values of the varied keys, case by case."""
-    if sweep.mode in ("lhs", "sobol"):
-        raise InputError(
-            "sweep.mode",
-            f'"{sweep.mode}"',
-            'not available in this version; see CHANGELOG; allowed is "grid", "zip" or "list"',
-        )
-    if sweep.mode == "list":
-        if not sweep.cases or sweep.vary:
-            raise InputError(
-                "sweep.cases",
-                f"{len(sweep.cases)} cases",
-                "mode list takes one [[sweep.cases]] table per case, and no [sweep.vary]",
-            )
-        return [dict(case) for case in sweep.cases]
-    if sweep.cases:
-        raise InputError(
-            "sweep.cases",
-            f"{len(sweep.cases)} cases",
-            f'mode {sweep.mode} takes [sweep.vary]; [[sweep.cases]] belongs to mode "list"',
-        )
-    if not sweep.vary:
-        raise InputError(
-            "sweep.vary",
-            "nothing",
-            'allowed are dotted keys with lists, such as "injection.0.volume" = ["5 mL", "10 mL"]',
-        )
-    for key, values in sweep.vary.items():
-        if not isinstance(values, list) or not values:
-            raise InputError(
-                f'sweep.vary."{key}"',
-                shown(values),
-                f'mode {sweep.mode} takes a list of values, such as ["5 mL", "10 mL"]',
-            )
-    lengths = {key: len(values) for key, values in sweep.vary.items()}
-    if sweep.mode == "zip":
-        if len(set(lengths.values())) > 1:
-            raise InputError(
-                "sweep.vary",
-                ", ".join(f"{key} {length}" for key, length in lengths.items()),
-                "mode zip takes lists of one length",
-            )
-        return [dict(zip(sweep.vary, values, strict=True)) for values in zip(*sweep.vary.values(), strict=True)]
-    if math.prod(lengths.values()) > MAX_CASES:
-        raise InputError("sweep.vary", f"{math.prod(lengths.values())} cases", f"allowed are at most {MAX_CASES}")
-    return [dict(zip(sweep.vary, values, strict=True)) for values in itertools.product(*sweep.vary.values())]

@@ -119,7 +119,7 @@ def test_sweep_refuses(vary, said, command, case_file, tmp_path):
 @pytest.mark.parametrize(
     ("sweep", "said"),
     [
-        ("[sweep]\nmode = 'lhs'", "not available in this version"),
+        ("[sweep]\nmode = 'lhs'", "dotted keys"),
         ("[sweep]\nmode = 'diagonal'", "sweep.mode"),
         ("[sweep.vary]\n'injection.0.volume' = '5 mL'", "a list of values"),
         (
@@ -147,9 +147,11 @@ def test_folders_that_hold_no_sweep(name, command, tmp_path):
         assert (called.status, called.err.count("\n")) == (2, 1)
 
 
-def test_executor_that_is_not_there(command, case_file, tmp_path):
+def test_executor_that_is_not_there(command, case_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
     called = command(
         "sweep", case_file, "--vary", "injection.0.volume=1mL,2mL", "--executor", "slurm", "--out", tmp_path / "out"
     )
-    assert called.status == 2
-    assert "not available in this version" in called.err
+    assert (called.status, called.err.count("\n")) == (2, 1)
+    assert "sbatch, squeue, srun, scancel not found on PATH" in called.err
+    assert not (tmp_path / "out").exists()

@@ -36,7 +36,7 @@ def test_a_sweep_of_two_volumes_shares_a_path_and_keeps_every_drop(command, tmp_
     assert frame.loc["1 mL", "csf_pressure_rise_mmHg"] > 0
     assert frame.loc["1 mL", "csf_displaced_peak_mL"] > 0
     assert "draft" in frame.loc["1 mL", "mesh"]
-    run = out / "runs" / frame.loc["1 mL", "case"]
+    run = out / frame.loc["1 mL", "folder"]
     series = pd.read_csv(run / "series.csv")
     assert series["volume_balance_error"].abs().max() < 1e-8
     assert series["injected_mL"].iloc[-1] == pytest.approx(1.0)

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from studies.console import Progressing
+from studies.dryrun import describe
 from studies.results import case_states, collect, counts, table
 from studies.runfolder import locked
 from studies.study import plan_study, read_study
-from studies.sweep import default_jobs, describe, execute, prepare
+from studies.sweep import execute, prepare
 from studies.worker import run_group
 from tests.studies.fake import NAME
 
@@ -85,7 +86,7 @@ def test_what_goes_wrong_does_not_stop_the_rest(tmp_path):
     assert "sac 25.0 mm wide" in frame.loc["13 mL/min", "reason"]
     assert "did not converge at t = " in frame.loc["14 mL/min", "reason"]
     assert "worker ended with status 11" in frame.loc["15 mL/min", "reason"]
-    kept = pd.read_csv(out / "runs" / frame.loc["14 mL/min", "case"] / "series.csv")
+    kept = pd.read_csv(out / frame.loc["14 mL/min", "folder"] / "series.csv")
     assert len(kept) == 3
     # Failed cases stay failed until they are asked for again; invalid ones are never tried again.
     assert execute([prepare(plan(tmp_path, rates, ("5 mL",)), out)], 2, simulator=NAME) == 3
@@ -98,10 +99,10 @@ def test_unfinished_work_is_taken_up_again(tmp_path):
     sweep = prepare(made, out)
     assert execute([sweep], 1, simulator=NAME) == 0
     whole = table(out)
-    names = list(whole["case"])
-    (out / "runs" / names[0] / "status.json").unlink()  # cut off before its end
-    (out / "runs" / names[1] / "status.json").write_text('{"state": "do')  # half-written
-    for path in (out / "runs" / names[2]).iterdir():  # never begun
+    folders = [out / name for name in whole["folder"]]
+    (folders[0] / "status.json").unlink()  # cut off before its end
+    (folders[1] / "status.json").write_text('{"state": "do')  # half-written
+    for path in folders[2].iterdir():  # never begun
         path.unlink() if path.is_file() else [child.unlink() for child in path.iterdir()]
     partial = collect(out)
     assert list(partial["state"]) == ["started", "started", "waiting"]
@@ -126,9 +127,8 @@ def test_another_study_in_the_folder_is_refused(command, case_file, tmp_path):
     called = command("sweep", case_file, "--vary", "injection.0.volume=5mL,11mL", "--out", out, "--dry-run")
     assert called.status == 2
     assert "another study" in called.err
-    assert (
-        command("sweep", case_file, "--vary", "injection.0.volume=0.005L,10mL", "--out", out, "--dry-run").status == 0
-    )
+    again = ("sweep", case_file, "--vary", "injection.0.volume=0.005L,10mL", "--out", out, "--dry-run", "--no-pilot")
+    assert command(*again).status == 0
 
 
 def test_two_sweeps_in_one_folder_are_refused(tmp_path):
@@ -192,7 +192,7 @@ def test_status_and_collect_on_the_command_line(command, tmp_path):
     assert "1 done, 1 invalid" in said
     assert "sac 25.0 mm wide" in said
     assert "2 cases, 1 done" in command("collect", out).out
-    assert command("status", out / "runs" / case_states(out)[0].entry["name"]).out.endswith(": done\n")
+    assert command("status", case_states(out)[0].path).out.endswith(": done\n")
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(capsys):
@@ -200,13 +200,3 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(capsys):
         progress.update(1, "1 of 10", force=True)
         progress.update(2, "2 of 10")
     assert capsys.readouterr().out == "sweep: 1 of 10\n"
-
-
-@pytest.mark.parametrize("affinity", [True, False])
-def test_default_jobs_fit_cores_and_memory(monkeypatch, affinity):
-    if not affinity:
-        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr("studies.sweep.MEMORY_PER_JOB", 1)
-    assert default_jobs() >= 1
-    monkeypatch.setattr("studies.sweep.MEMORY_PER_JOB", 2**62)
-    assert default_jobs() == 1

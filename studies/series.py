@@ -1,0 +1,81 @@
+"""The series of all cases of a sweep as one netCDF file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from fem.quantities import QUANTITIES
+from studies.standing import CaseState
+from studies.study import numeric_column
+
+SERIES: Final = "series.nc"
+
+
+def series_of(states: Sequence[CaseState]) -> xr.Dataset:
+    """Series of all cases that have one, by case and step; cases with fewer steps end in NaN.
+
+    Coordinates are the case, its state, and every varied key (a quantity as a number, its unit in the name).
+    """
+    frames = {case.name: frame for case in states if (frame := _frame(case.path)) is not None}
+    held = [case for case in states if case.name in frames]
+    steps = max((len(frame) for frame in frames.values()), default=0)
+    columns = list(dict.fromkeys(name for frame in frames.values() for name in frame.columns))
+    data: dict[str, Any] = {}
+    for name in columns:
+        values = np.full((len(held), steps), np.nan)
+        for index, case in enumerate(held):
+            if name in frames[case.name]:
+                values[index, : len(frames[case.name])] = frames[case.name][name].to_numpy(dtype=float)
+        known = QUANTITIES.get(name)
+        attributes = {"units": known.unit, "long_name": known.definition} if known else {}
+        data[name] = (("case", "step"), values, attributes)
+    coordinates: dict[str, Any] = {
+        "case": _texts(case.name for case in held),
+        "state": ("case", _texts(case.state for case in held)),
+    }
+    for key in dict.fromkeys(key for case in states for key in case.entry["varied"]):
+        numbers = [numeric_column(key, case.entry["varied"].get(key)) for case in held]
+        names = {number[0] for number in numbers if number is not None}
+        if len(names) == 1:
+            numbered = np.array([np.nan if number is None else number[1] for number in numbers])
+            coordinates[_name(names.pop())] = ("case", numbered)
+        else:
+            coordinates[_name(key)] = ("case", _texts(str(case.entry["varied"].get(key, "")) for case in held))
+    attributes = {"title": "bloodpatch sweep", "use": "research use only; nothing here decides about a patient"}
+    return xr.Dataset(data, coordinates, attributes)
+
+
+def write_series(folder: Path, states: Sequence[CaseState], temporary: Path) -> None:
+    """Write `series.nc` of a sweep atomically, by way of a temporary file."""
+    dataset = series_of(states)
+    # The classic format is written by scipy; it has no empty dimension but the unlimited one, so nothing is no file.
+    if dataset.sizes["case"] == 0:
+        (folder / SERIES).unlink(missing_ok=True)
+        return
+    dataset.to_netcdf(temporary, engine="scipy", format="NETCDF3_64BIT")
+    temporary.replace(folder / SERIES)
+
+
+def _frame(path: Path) -> pd.DataFrame | None:
+    """The series of a run; None where there is none, or only the beginning of a line."""
+    try:
+        frame = pd.read_csv(path / "series.csv", on_bad_lines="skip")
+        return frame.apply(pd.to_numeric, errors="coerce") if len(frame) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _texts(values: Any) -> Any:
+    """Texts as an array of ASCII of one width, which the classic format holds."""
+    return np.array([value.encode("ascii", "replace").decode() for value in values], dtype=str)
+
+
+def _name(key: str) -> str:
+    """A key as the name of a variable."""
+    return key.replace("/", "_")
