@@ -1,0 +1,1 @@
+"""Scripts for ParaView's own Python; nothing here is imported by the package."""
