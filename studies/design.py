@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, StrictInt
 from pydantic_core import PydanticCustomError
-from scipy.stats import qmc, truncnorm
 
 from studies.case import Section
 from studies.errors import InputError, shown
@@ -181,6 +180,8 @@ def _points(mode: str, samples: int, dimensions: int, seed: int) -> npt.NDArray[
                 str(samples),
                 f"a Sobol sequence is balanced at powers of 2 only: allowed are 1, 2, 4 ... {MAX_SOBOL}",
             )
+        from scipy.stats import qmc
+
         # scipy 1.15 renamed the argument.
         name = "rng" if "rng" in inspect.signature(qmc.Sobol).parameters else "seed"
         engine = qmc.Sobol(dimensions, scramble=True, **{name: random})
@@ -234,6 +235,8 @@ def _values(key: str, distribution: Distribution, points: npt.NDArray[np.float64
             mean, sd = scale.numbers["mean"], scale.numbers["sd"]
             if sd <= 0:
                 raise InputError(f"{here}.sd", shown(distribution.sd), "allowed is a spread above 0")
+            from scipy.stats import truncnorm
+
             numbers = np.asarray(truncnorm.ppf(points, (low - mean) / sd, (high - mean) / sd, loc=mean, scale=sd))
     if not np.isfinite(numbers).all():
         raise InputError(here, shown(dict(distribution)), "it has no values between low and high")

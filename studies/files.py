@@ -77,6 +77,16 @@ def content_mark(path: Path, whole: bool = True) -> dict[str, Any]:
     return mark
 
 
+def drop_link(path: Path) -> None:
+    """Remove a link where a folder is to be written: what it points at belongs to somebody else."""
+    if path.is_symlink():
+        path.unlink()
+
+
+class BusyError(InputError):
+    """Another process holds a folder."""
+
+
 @contextlib.contextmanager
 def locked(folder: Path, patience: float = 0.0) -> Iterator[None]:
     """Hold a folder for one process; the lock goes with the process, however it ends.
@@ -86,7 +96,8 @@ def locked(folder: Path, patience: float = 0.0) -> Iterator[None]:
         patience: how long to wait for another process [s].
 
     Raises:
-        InputError: another process holds it, or the folder cannot be made.
+        BusyError: another process holds it.
+        InputError: the folder cannot be made.
     """
     deadline = time.monotonic() + patience
     stream = None
@@ -110,7 +121,7 @@ def locked(folder: Path, patience: float = 0.0) -> Iterator[None]:
         except OSError as error:
             if time.monotonic() >= deadline:
                 stream.close()
-                raise InputError("--out", f'"{folder}"', "another run is writing there") from error
+                raise BusyError("--out", f'"{folder}"', "another run is writing there") from error
             time.sleep(LOCK_POLL)
         stream.close()
         stream = None

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from studies.errors import InputError
-from studies.files import write_text
+from studies.files import drop_link, write_text
 from studies.ladder import ATTEMPTS, Cause, is_no_space, next_rung
 from studies.launcher import LOST, Launcher, Worker
 from studies.memory import Estimate, available, cores
@@ -122,6 +122,7 @@ class Pool:
         """Let failed cases be computed again from the first rung."""
         for key, case in self.states.items():
             if case.state == "failed":
+                drop_link(case.path)
                 (case.path / STATUS).unlink(missing_ok=True)
                 (case.path / RETRY).unlink(missing_ok=True)
                 self.states[key] = state_of(key[0], case.entry)
@@ -188,7 +189,8 @@ class Pool:
                 return
             if path.not_before > now:
                 continue
-            self._check_disk(path.folder)
+            if not self._has_disk(path.folder):
+                return
             self.waiting.remove(path)
             due = self._due(path)
             if not due:
@@ -201,9 +203,12 @@ class Pool:
     def _room(self) -> bool:
         return self.warm and self.memory.fits(available())
 
-    def _check_disk(self, folder: Path) -> None:
-        if shutil.disk_usage(folder).free < FREE_DISK and not self.running:
+    def _has_disk(self, folder: Path) -> bool:
+        """Whether there is room for one more path; running ones may end where there is none."""
+        enough = shutil.disk_usage(folder).free >= FREE_DISK
+        if not enough and not self.running:
             raise StoppedError(f"{folder}: less than {FREE_DISK // 2**20} MB are free on the disk")
+        return enough
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -268,7 +273,7 @@ class Pool:
                 )
         else:
             for case in self._due(path):
-                if case.due == job.rung and (case.status is None or case.state == "interrupted"):
+                if case.due == job.rung and not _is_of(case, before[case.name]):
                     self._cut_off(job, case, before[case.name])
         if self._due(path):
             self.waiting.insert(0, path)
@@ -286,6 +291,7 @@ class Pool:
         if next_rung(cause, job.rung, attempt) is None:
             reason += f"; tried {min(attempt, tries)} times"
         try:
+            drop_link(case.path)
             case.path.mkdir(parents=True, exist_ok=True)
             if not (case.path / CASE).is_file():
                 write_text(case.path / CASE, case.entry["case"])
@@ -297,6 +303,11 @@ class Pool:
                 raise StoppedError(f"{case.path}: no space left on the disk; make room and call again") from error
             raise InputError(str(case.path), "", f"it cannot be written ({error.strerror})") from error
         self.states[job.path.folder, case.name] = state_of(job.path.folder, case.entry)
+
+
+def _is_of(case: CaseState, attempt: int) -> bool:
+    """Whether an attempt has left its own failure; a worker that died before it began leaves the one before."""
+    return case.state == "failed" and case.status is not None and case.status.attempts >= attempt
 
 
 def _last_line(log: Path) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from fem.quantities import QUANTITIES
 from studies.standing import CaseState
 from studies.study import numeric_column
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 SERIES: Final = "series.nc"
 
@@ -22,6 +24,8 @@ def series_of(states: Sequence[CaseState]) -> xr.Dataset:
 
     Coordinates are the case, its state, and every varied key (a quantity as a number, its unit in the name).
     """
+    import xarray as xr
+
     frames = {case.name: frame for case in states if (frame := _frame(case.path)) is not None}
     held = [case for case in states if case.name in frames]
     steps = max((len(frame) for frame in frames.values()), default=0)

@@ -18,7 +18,7 @@ import pandas as pd
 
 from studies.console import Progressing, complain, counted
 from studies.errors import InputError
-from studies.files import locked, read_json, write_json, write_text
+from studies.files import finite, locked, read_json, write_json, write_text
 from studies.ladder import is_no_space
 from studies.pool import Pool, StoppedError
 from studies.reading import case_toml
@@ -77,8 +77,14 @@ def write_design(plan: Plan, folder: Path) -> None:
     """Write the design as CSV and parquet, for review before anything runs."""
     folder.mkdir(parents=True, exist_ok=True)
     frame = design_table(plan)
-    frame.to_csv(folder / DESIGN[0], index=False, lineterminator="\n")
-    frame.to_parquet(folder / DESIGN[1], index=False)
+    temporary = folder / ".design.tmp"
+    try:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
+        temporary.replace(folder / DESIGN[0])
+        frame.to_parquet(temporary, index=False)
+        temporary.replace(folder / DESIGN[1])
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def check(plan: Plan, folder: Path, resume: bool) -> None:
@@ -121,9 +127,11 @@ def prepare(plan: Plan, folder: Path, resume: bool = False) -> Sweep:
     with locked(folder):
         (folder / RUNS).mkdir(parents=True, exist_ok=True)
         (folder / LOGS).mkdir(exist_ok=True)
-        write_text(folder / "study.toml", plan.source)
-        write_design(plan, folder)
-        write_json(folder / PLAN, plan_tree(plan))
+        tree = plan_tree(plan)
+        if read_json(folder / PLAN) != finite(tree):
+            write_text(folder / "study.toml", plan.source)
+            write_design(plan, folder)
+            write_json(folder / PLAN, tree)
     return Sweep(folder, plan)
 
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 from geometry import SpineMesh
 from studies.case import Case
 from studies.errors import InputError
-from studies.files import locked, write_json, write_text
+from studies.files import BusyError, drop_link, locked, write_json, write_text
 from studies.ladder import LADDER, Cause, cause_of, changes, is_invalid, is_no_space, on_rung
 from studies.provenance import mesh_note, provenance
 from studies.reading import case_toml, validate_case
@@ -130,16 +130,15 @@ def run_group(folder: Path, group: str, simulator: str = SIMULATOR, rung: int | 
     with contextlib.ExitStack() as locks:
         states = []
         for entry in members:
-            case = state_of(folder, entry)
+            case = state_of(folder, entry, check=True)
             if case.due is not None:
-                if case.path.is_symlink():
-                    raise InputError(str(case.path), "a link", "allowed is a folder of the sweep itself")
+                drop_link(case.path)
                 try:
                     locks.enter_context(locked(case.path, PATIENCE))
-                except InputError as error:
+                except BusyError as error:
                     print(error, file=sys.stderr)
                     return BUSY
-                case = state_of(folder, entry)  # another process may have finished it meanwhile
+                case = state_of(folder, entry, check=True)  # another process may have finished it meanwhile
             states.append(case)
         dues = {case.due for case in states if case.due is not None}
         wanted = min(dues, default=0) if rung is None else rung

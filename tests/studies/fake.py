@@ -1,7 +1,7 @@
 """A stand-in for the solver: closed-form curves, and cases that misbehave on purpose.
 
-A worker process finds it by name, so what a case does is decided by its rate: 13 mL/min cannot be posed, 14 mL/min
-fails after two steps, 15 mL/min kills its process, 16 mL/min takes for ever.
+A worker process finds it by name, so what a case does is decided by its rate [mL/min], see the constants, and how long
+a step takes by a variable of the environment.
 """
 
 from __future__ import annotations
@@ -23,6 +23,17 @@ from studies.solver import Folders
 
 NAME = "tests.studies.fake:simulate_group"
 ML = 1e-6
+STEP = "BLOODPATCH_TEST_STEP"
+"""Seconds that a step takes."""
+BULK = "BLOODPATCH_TEST_BULK"
+"""Bytes of a file of fields."""
+
+IMPOSSIBLE, HARD, DEADLY, ENDLESS = 13, 14, 15, 16
+"""Cannot be posed; fails after two steps on every rung; kills its process; takes for ever."""
+SMALLER, FINER = 17, 18
+"""Converges with a first step below 0.5 s; below 0.15 s."""
+DEADLY_ONCE, ENDLESS_ONCE = 21, 22
+"""As above, at the first attempt only."""
 
 
 class FakeMesh:
@@ -45,7 +56,7 @@ class FakeSnapshot:
         """One file per region."""
         paths = [folder / f"{stem}_{region}.vtu" for region in ("epidural", "subarachnoid", "cord")]
         for path in paths if self.rank == 0 else []:
-            path.write_text("<VTKFile/>")
+            path.write_text("<VTKFile/>".ljust(int(os.environ.get(BULK, "0"))))
         return paths
 
 
@@ -86,7 +97,7 @@ def row(case: Case, moment: float, step: float) -> dict[str, float]:
 def simulate_group(comm: Any, cases: Sequence[Case], folders: Folders) -> list[RunFolder]:
     """As `studies.solver.simulate_group`."""
     rate = round(cases[0].injection[-1].rate / ML * 60)
-    if rate == 13:
+    if rate == IMPOSSIBLE:
         raise AnatomyError("L3: sac 25.0 mm wide does not fit the canal, 23.0 mm wide")
     sinks = [folders(case, FakeMesh(), time.monotonic()) for case in cases]  # type: ignore[arg-type]
     try:
@@ -99,21 +110,33 @@ def simulate_group(comm: Any, cases: Sequence[Case], folders: Folders) -> list[R
     return sinks
 
 
+def _first_time(sink: RunFolder) -> bool:
+    """Whether a folder was not here before; it then was."""
+    marker = sink.path / ".been-here"
+    if marker.exists():
+        return False
+    marker.touch()
+    return True
+
+
 def _simulate(case: Case, sink: RunFolder, rate: int) -> None:
     end = end_of_injection(case.injection[-1])
     stops = {end_of_injection(step) + delay for step in case.injection for delay in (0.0, 20.0)} | {60.0, 300.0}
     last = end + case.time.follow_up
     moments = sorted(stop for stop in {*stops, *np.linspace(end, last, 6)} if 0 < stop <= last)
     before = 0.0
+    pause = float(os.environ.get(STEP, "0"))
+    coarsest = {SMALLER: 0.5, FINER: 0.15}.get(rate, math.inf)
     sink.row(row(case, 0.0, 0.0))
     for number, moment in enumerate(moments):
-        if rate == 14 and number == 2:
+        time.sleep(pause)
+        if number == 2 and (rate == HARD or case.time.first_step > coarsest):
             sink.failed(SolverError("Newton's method did not converge", moment, 0.001))
             return
-        if rate == 15 and number == 2:
+        if number == 2 and (rate == DEADLY or (rate == DEADLY_ONCE and _first_time(sink))):
             os._exit(11)
-        while rate == 16 and number == 2:
-            time.sleep(0.05)
+        while number == 2 and (rate == ENDLESS or (rate == ENDLESS_ONCE and _first_time(sink))):
+            time.sleep(60)
         sink.row(row(case, moment, moment - before))
         before = moment
     sink.profile([{"time_s": before, "z_mm": 1.0, "sac_area_mm2": 200.0}])
