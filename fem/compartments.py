@@ -62,6 +62,31 @@ class ElasticCompartment:
 
 
 @dataclass(frozen=True)
+class SharedCompartment:
+    """One of the equal parts of a compartment that mirror images of the model share.
+
+    Attributes:
+        whole: the compartment.
+        parts: their number.
+    """
+
+    whole: Compartment
+    parts: int
+
+    def volume(self, pressure: float) -> float:
+        return self.whole.volume(pressure) / self.parts
+
+    def capacity(self, pressure: float) -> float:
+        return self.whole.capacity(pressure) / self.parts
+
+    def inflow(self, pressure: float) -> float:
+        return self.whole.inflow(pressure) / self.parts
+
+    def inflow_slope(self, pressure: float) -> float:
+        return self.whole.inflow_slope(pressure) / self.parts
+
+
+@dataclass(frozen=True)
 class CraniospinalCompartment:
     """Skull and the spine outside the window, with formation, absorption and the pressure-volume index.
 

@@ -29,7 +29,7 @@ class Domain:
         mesh: dolfinx mesh (coordinates in metres).
         region: region tag of every local cell, ghosts included, shape (cells,).
         surfaces: (cell, local facet) pairs owned by this rank, shape (n, 2), by surface name.
-        original_cell: index of every local cell in the mesh as given, shape (cells,).
+        original_cell: number of every local cell in the mesh as given, shape (cells,).
     """
 
     def __init__(self, mesh: Any, region: Array, facets: Mapping[str, Array], original_cell: Array) -> None:
@@ -56,6 +56,7 @@ class Domain:
         facets: Array,
         facet_tag: Array,
         surfaces: Mapping[str, int],
+        numbers: Array | None = None,
     ) -> Domain:
         """Distribute a mesh that every rank holds as arrays.
 
@@ -68,6 +69,7 @@ class Domain:
             facets: nodes of tagged facets, of the cells' own order, shape (f, 3), or (f, 2), (f, 6), (f, 3).
             facet_tag: tag per facet, shape (f,).
             surfaces: tag by surface name.
+            numbers: what ``original_cell`` calls each cell, shape (m,); its index by default.
 
         Raises:
             ModelError: cells of another kind.
@@ -95,7 +97,7 @@ class Domain:
         given = np.sort(np.asarray(mesh.geometry.input_global_indices)[nodes], axis=1)
         tag = _look_up(np.sort(facets, axis=1), facet_tag, given)
         local = {name: np.flatnonzero(tag == number).astype(np.int32) for name, number in surfaces.items()}
-        return cls(mesh, np.asarray(region)[original], local, original)
+        return cls(mesh, np.asarray(region)[original], local, original if numbers is None else numbers[original])
 
     @classmethod
     def from_mesh(

@@ -24,7 +24,7 @@ CHORDS = 8
 CHORD_GAIN = 0.75
 """Reduction of the residual by a chord iteration below which another one is tried [1]."""
 
-LINE_SEARCHES = 6
+LINE_SEARCHES = 10
 """Trials of a shorter step before an update is taken as it is."""
 
 FORCE_GROWTH = 2.0
@@ -33,8 +33,11 @@ FORCE_GROWTH = 2.0
 VOLUME_GAIN = 0.1
 """Share of the out-of-balance volume that a full step may leave to be taken whatever the forces [1]."""
 
-SLACK = 0.8
-"""Share of the initial slope that a full step may leave, either way, before it is shortened [1]."""
+SLACK = 0.5
+"""Share of the initial slope that the line search leaves, either way [1]."""
+
+SHORTEST = 0.1
+"""Share of its bracket that a trial of the line search keeps from either end [1]."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,7 @@ class BorderedNewton:
                 self.pressure[name] -= float(value)
             after = self.evaluate()
             gain = _excess(after, tolerances) / excess
-            if not gain < 1.0:
+            if not gain < 1.0 or after[0] > max(norms[0], tolerances.force):
                 x.array[:size] = before
                 x.scatter_forward()
                 self.pressure = pressures
@@ -250,21 +253,20 @@ class BorderedNewton:
             return outcome
         low, low_slope, high, high_slope = 0.0, start, 1.0, slope
         for _ in range(LINE_SEARCHES):
-            defined = np.isfinite(slope)
-            if defined and (balanced or abs(slope) <= SLACK * abs(start) or slope * start > 0):
+            if abs(slope) <= SLACK * abs(start):
                 break
-            if defined:
-                factor = (low * high_slope - high * low_slope) / (high_slope - low_slope)
-                factor = min(max(factor, low + 0.1 * (high - low)), high - 0.1 * (high - low))
+            if np.isfinite(high_slope):
+                share = low_slope / (low_slope - high_slope)
+                factor = low + (high - low) * min(max(share, SHORTEST), 1 - SHORTEST)
             else:
                 factor = 0.5 * (low + high)
             outcome, slope = at(factor)
-            if not np.isfinite(slope) or slope * start < 0:
-                high, high_slope = factor, slope
-                if np.isfinite(slope):
-                    low_slope *= 0.5  # Illinois: keeps the bracket shrinking from both ends
+            if slope * start > 0:
+                low, low_slope = factor, slope
+                high_slope *= 0.5  # Illinois: keeps the bracket shrinking from both ends
             else:
-                break
+                high, high_slope = factor, slope
+                low_slope *= 0.5
         return outcome
 
 

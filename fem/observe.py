@@ -35,7 +35,8 @@ WIDTH_BIN = 1e-3
 class Observer:
     """Evaluates a :class:`~fem.patch.PatchModel`; forms and groupings are made once.
 
-    Every integral is a sum over cells of this rank followed by one reduction over ranks.
+    Every integral is a sum over cells of this rank, one reduction over ranks, and the mirror image where only half of
+    the body is modelled.
     """
 
     def __init__(self, model: PatchModel, transport: SpeciesTransport) -> None:
@@ -77,7 +78,7 @@ class Observer:
         poro.state.x.array[:] = model.baseline
         self._volume0 = self.cell_volumes()
         self._sac0, self._cord0, self._ap0 = self._sections(self._volume0)
-        self._stored0 = integrate(self._stored_form, self.comm)
+        self._stored0 = self._stored()
         table = float(self._sum(self.reference_volume[self._in_sac()]))
         self.baseline_sac_ratio = float(self._sum(self._volume0[self._in_sac()])) / table
         poro.state.x.array[:] = kept
@@ -85,7 +86,10 @@ class Observer:
     # -- integrals ---------------------------------------------------------------------------------------------------
 
     def _sum(self, values: Array) -> Any:
-        return self.comm.allreduce(values.sum(), op=MPI.SUM)
+        return self.model.copies * self.comm.allreduce(values.sum(), op=MPI.SUM)
+
+    def _stored(self) -> float:
+        return self.model.copies * integrate(self._stored_form, self.comm)
 
     def _cell_volumes(self, form: Any) -> Array:
         vector = self._volume_function.x.petsc_vec
@@ -100,7 +104,7 @@ class Observer:
 
     def _by_slab(self, values: Array, chosen: Array) -> Array:
         local = np.bincount(self._slab[chosen], weights=values[chosen], minlength=self.slabs)
-        return self.comm.allreduce(local, op=MPI.SUM)
+        return self.model.copies * self.comm.allreduce(local, op=MPI.SUM)
 
     def _in_sac(self) -> Array:
         return (self._subregion == Subregion.THECAL) | (self._subregion == Subregion.CORD)
@@ -152,7 +156,7 @@ class Observer:
         epidural = self._region == Part.EPIDURAL
         sac = self._region == Part.SUBARACHNOID
         swelling = float(self._sum(change[epidural]))
-        venous = integrate(self._stored_form, self.comm) - self._stored0
+        venous = self._stored() - self._stored0
         injected = cumulative["injected"]
         balance = injected - swelling - venous - cumulative["foramina"] - cumulative["ends"]
         row = {

@@ -12,6 +12,7 @@ from dolfinx.mesh import CellType
 
 from fem.arrays import Array
 from geometry import Region as Part
+from geometry.mesh import mirror_subregions
 
 if TYPE_CHECKING:
     from fem.simulation import Simulation
@@ -32,7 +33,7 @@ class FieldSnapshot:
         owned = domain.owned_cells
         cells = domain.original_cell[:owned]
         space = poro.vector_space
-        order = perm_vtk(CellType.tetrahedron, 10)
+        order = np.argsort(perm_vtk(CellType.tetrahedron, 10))  # from dolfinx to VTK
         dofs = space.dofmap.list[:owned][:, order]
         u = poro.state.x.array[poro.dofs["u"]].reshape(-1, 3)
         base = model.baseline[poro.dofs["u"]].reshape(-1, 3)
@@ -56,6 +57,8 @@ class FieldSnapshot:
             "content": content,
             "J": volume,
         }
+        if model.copies > 1:
+            part = _with_image(part)
         gathered = self.comm.gather(part, root=0)
         self._data = (
             {key: np.concatenate([piece[key] for piece in gathered]) for key in part} if gathered is not None else None
@@ -99,6 +102,20 @@ class FieldSnapshot:
             paths.append(path)
         return paths
 
+
+def _with_image(part: dict[str, Array]) -> dict[str, Array]:
+    """The cells of the left half and their mirror images."""
+    image = {key: values.copy() for key, values in part.items()}
+    for key in ("points", "displacement", "from_table"):
+        image[key][..., 0] *= -1.0
+    image["subregion"] = mirror_subregions()[part["subregion"]].astype(part["subregion"].dtype)
+    for key in ("points", "displacement", "from_table", "pressure_e", "pressure_s"):
+        image[key] = image[key][:, MIRRORED_NODES]
+    return {key: np.concatenate([part[key], image[key]]) for key in part}
+
+
+MIRRORED_NODES = [0, 2, 1, 3, 6, 5, 4, 7, 9, 8]
+"""Nodes of a VTK quadratic tetrahedron in the order that turns its mirror image right side out."""
 
 EDGES = ((0, 1), (1, 2), (0, 2), (0, 3), (1, 3), (2, 3))
 """Edges of a VTK quadratic tetrahedron in the order of its mid-side nodes."""

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from fem.laws.exchange import StarlingForamen
-from fem.laws.fibres import NeoHookeanMembrane, SmearedFibres, TensionOnlyMembrane
+from fem.laws.fibres import SmearedFibres, TensionOnlyMembrane
 from fem.laws.mobility import SwellingMobility
 from fem.laws.solids import NeoHookean
 from fem.laws.storage import SaturatingVeins
@@ -106,7 +106,7 @@ class Materials:
     foramina: StarlingForamen
     dura: TensionOnlyMembrane
     pia: TensionOnlyMembrane
-    sleeve: NeoHookeanMembrane
+    sleeve: TensionOnlyMembrane
     network: Network
     cord: Cord
     ligaments: Ligaments
@@ -133,9 +133,9 @@ class Materials:
             return TensionOnlyMembrane(
                 longitudinal_modulus=value[f"{name}.longitudinal_modulus"],
                 circumferential_modulus=value[f"{name}.circumferential_modulus"],
-                ground_modulus=value[f"{name}.ground_modulus"],
                 thickness=value[f"{name}.thickness"],
                 toe_strain=value[f"{name}.toe_strain"],
+                slack_tension=value[f"{name}.slack_tension"],
             )
 
         def solid(name: str) -> NeoHookean:
@@ -155,7 +155,7 @@ class Materials:
             ),
             dura=membrane("dura"),
             pia=membrane("pia"),
-            sleeve=NeoHookeanMembrane(value["sleeve.youngs_modulus"] / 3, 0.0, value["sleeve.thickness"]),
+            sleeve=membrane("sleeve"),
             network=Network(solid("network"), value["network.mobility"]),
             cord=Cord(solid("cord"), value["cord.permeability"] / value["csf.viscosity"]),
             ligaments=Ligaments(

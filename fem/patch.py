@@ -7,6 +7,10 @@ Two states, both on the mesh of the anatomy table:
   ligaments, root sleeves, fat) that keep a real sac from rounding up. Being reactions they go with the transmural
   pressure of the baseline;
 * *baseline* of the patient: reached from there by lowering the pressure in the sac; all changes count from it.
+
+Where the mesh is its own mirror image and every injection lies in the midline, the left half is modelled, held in the
+midsagittal plane, with its share of every compartment, conductance and injection: the symmetric solution at half the
+unknowns.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from dolfinx.la import InsertMode
 from mpi4py import MPI
 
 from fem.arrays import Array
-from fem.compartments import Compartment, CraniospinalCompartment, ElasticCompartment
+from fem.compartments import Compartment, CraniospinalCompartment, ElasticCompartment, SharedCompartment
 from fem.domain import Domain
 from fem.errors import ModelError, SolverError
 from fem.laws.exchange import LinearOutflow
@@ -35,6 +39,7 @@ from fem.parameters import MMHG, PatchParameters
 from fem.poro import Exchange, Fixed, Link, PoroModel, Region, Setup, SurfaceMembrane
 from geometry import Region as Part
 from geometry import SpineMesh, Subregion
+from geometry.mesh import MIRROR_TOLERANCE
 
 HEALTHY_TRANSMURAL = 5.0 * MMHG
 """CSF less epidural pressure in the healthy supine adult [Pa]: 8.6 to 10.6 (Norager 2021) over 4.7 mmHg."""
@@ -69,8 +74,13 @@ class Site:
 class PatchModel:
     """Spine, tissues and CSF at the patient's baseline, ready for injections.
 
+    Args:
+        symmetry: model the left half alone where that is enough.
+
     Attributes:
-        spine: the mesh as given by the geometry.
+        spine: the mesh as given by the geometry, whole.
+        copies: 2 where the left half stands for both, else 1; volumes and flows of the discrete problem times this are
+            those of the body.
         poro: the discrete poroelastic problem.
         newton: its solver, with the compartments ``cranial`` and, where the sac is cut caudally, ``caudal``.
         epidural: region of the epidural space.
@@ -80,10 +90,12 @@ class PatchModel:
         balancing_force: norm of the nodal forces that hold the healthy shape [N].
     """
 
-    def __init__(self, comm: MPI.Comm, spine: SpineMesh, parameters: PatchParameters) -> None:
+    def __init__(self, comm: MPI.Comm, spine: SpineMesh, parameters: PatchParameters, symmetry: bool = True) -> None:
         self.comm, self.spine, self.parameters = comm, spine, parameters
-        facets, tags, surfaces = with_sleeves(spine)
-        self.domain = Domain.from_arrays(comm, spine.points, spine.cells, spine.region, facets, tags, surfaces)
+        in_midline = all(i.side == "midline" and i.offset == 0 for i in parameters.injections)
+        half = spine.left_half if symmetry and in_midline else None
+        self.copies = 1 if half is None else 2
+        self.domain = modelled_domain(comm, spine, half)
         self.poro = PoroModel(self.domain, self._setup())
         self.epidural = next(r for r in self.poro.regions if r.tag == Part.EPIDURAL)
         epidural = min(RESTING_EPIDURAL, parameters.csf.baseline_pressure)
@@ -95,7 +107,7 @@ class PatchModel:
             volume=parameters.solver.volume_tolerance * BOLUS,
             iterations=parameters.solver.max_iterations,
         )
-        self.newton = BorderedNewton(self.poro, self._compartments(0.0))
+        self.newton = BorderedNewton(self.poro, self._shared(self._compartments(0.0)))
         self.find_baseline()
 
     # -- composition -------------------------------------------------------------------------------------------------
@@ -103,17 +115,21 @@ class PatchModel:
     def _setup(self) -> Setup:
         spine, materials = self.spine, self.parameters.materials
         small = self.parameters.kinematics == "small"
-        self.foramina = tuple(sorted(name for name in spine.surfaces if name.startswith("foramen_")))
+        self.foramina = tuple(sorted(name for name in self.domain.surfaces if name.startswith("foramen_")))
         exchanges = [Exchange("foramina", self.foramina, "e", materials.foramina)] if self.foramina else []
         for end in ("cranial", "caudal"):
             conductance = self._end_conductance(end)
             if conductance > 0:
                 surface = f"cut_{end}_epidural"
-                exchanges.append(Exchange(f"end_{end}", (surface,), "e", LinearOutflow(conductance)))
-        links = [Link("cut_cranial_subarachnoid", "s", "cranial", CUT_CONDUCTANCE)]
+                exchanges.append(Exchange(f"end_{end}", (surface,), "e", LinearOutflow(conductance / self.copies)))
+        through_cut = CUT_CONDUCTANCE / self.copies
+        links = [Link("cut_cranial_subarachnoid", "s", "cranial", through_cut)]
         if not spine.sac_closed:
-            links.append(Link("cut_caudal_subarachnoid", "s", "caudal", CUT_CONDUCTANCE))
+            links.append(Link("cut_caudal_subarachnoid", "s", "caudal", through_cut))
         cuts = tuple(name for name in spine.surfaces if name.startswith("cut_"))
+        fixed = [Fixed(("bone", *self.foramina)), Fixed(cuts, 2)]
+        if self.copies > 1:
+            fixed.append(Fixed((MIDSAGITTAL,), 0))
 
         def solid(law: Any) -> Any:
             return LinearElastic(law.youngs_modulus, law.poisson_ratio) if small else law
@@ -123,7 +139,7 @@ class PatchModel:
             membranes=self._membranes(),
             exchanges=exchanges,
             links=links,
-            fixed=[Fixed(("bone", *self.foramina)), Fixed(cuts, 2)],
+            fixed=fixed,
             lagged_transport=True,
             kinematics=SmallStrain() if small else FiniteStrain(),
         )
@@ -208,6 +224,7 @@ class PatchModel:
         )
 
     def _compartments(self, window_compliance: float) -> dict[str, Compartment]:
+        """Compartments of the whole body."""
         csf = self.parameters.csf
         absorbed = csf.formation * csf.outflow_resistance
         whole: dict[str, Compartment] = {
@@ -228,6 +245,9 @@ class PatchModel:
             omitted = self.spine.continuation["caudal"].sac_length
             whole["caudal"] = ElasticCompartment(per_length * max(omitted, 1e-3))
         return whole
+
+    def _shared(self, whole: dict[str, Compartment]) -> dict[str, Compartment]:
+        return {name: SharedCompartment(part, self.copies) for name, part in whole.items()}
 
     # -- baseline ----------------------------------------------------------------------------------------------------
 
@@ -251,7 +271,7 @@ class PatchModel:
         for name in newton.compartments:
             newton.pressure[name] = newton.start[name] = self.baseline_pressure["s"]
         self.window_compliance = self._measure_compliance()
-        newton.compartments = self._compartments(self.window_compliance)
+        newton.compartments = self._shared(self._compartments(self.window_compliance))
         newton.compartments["cranial"].capacity(self.baseline_pressure["s"])
 
     def _set_pressures(self, epidural: float, sac: float) -> None:
@@ -283,7 +303,7 @@ class PatchModel:
         """Volume that the window takes up when the CSF pressure rises as by a 1 mL bolus, over that rise [m^3/Pa]."""
         poro, newton = self.poro, self.newton
         base = self.baseline_pressure["s"]
-        whole = newton.compartments["cranial"]
+        whole = self._compartments(0.0)["cranial"]
         assert isinstance(whole, CraniospinalCompartment)
         rise = whole.bolus_pressure(base, BOLUS) - base
         kept = {name: newton.compartments[name] for name in newton.compartments}
@@ -297,7 +317,7 @@ class PatchModel:
         newton.compartments.update(kept)
         for name in kept:
             newton.pressure[name] = newton.start[name] = base
-        return float(taken / rise)
+        return float(self.copies * taken / rise)
 
     # -- injection ---------------------------------------------------------------------------------------------------
 
@@ -308,6 +328,8 @@ class PatchModel:
             ModelError: the mesh does not resolve the source.
         """
         tip = self.spine.needle_tip(interspace, approach, side, offset)
+        if self.copies > 1 and tip.point[0] != 0.0:
+            raise ModelError(f"a site beside the midline at {interspace} needs the whole canal, not its left half")
         radius = self.parameters.source_radius
         space = self.poro.collapsed["e"][0]
         allowed = np.isin(self.spine.subregion, [int(part) for part in tip.subregions])
@@ -371,6 +393,39 @@ def with_sleeves(spine: SpineMesh) -> tuple[Array, Array, dict[str, int]]:
         facets = np.concatenate([facets, mouths])
         tags = np.concatenate([tags, np.full(len(mouths), surfaces["sleeve_mouth"], dtype=tags.dtype)])
     return facets, tags, surfaces
+
+
+MIDSAGITTAL = "midsagittal"
+"""Name of the plane that the left half ends at."""
+
+
+def modelled_domain(comm: MPI.Comm, spine: SpineMesh, half: Array | None) -> Domain:
+    """The spine or, given the cells of its left half, that half with the surface ``midsagittal``."""
+    facets, tags, surfaces = with_sleeves(spine)
+    if half is None:
+        return Domain.from_arrays(comm, spine.points, spine.cells, spine.region, facets, tags, surfaces)
+    used, cells = np.unique(spine.cells[half], return_inverse=True)
+    cells = cells.reshape(-1, 4)
+    number = np.full(len(spine.points), -1)
+    number[used] = np.arange(len(used))
+    facets = number[facets]
+    kept = (facets >= 0).all(axis=1)
+    in_plane = np.abs(spine.points[used, 0]) < MIRROR_TOLERANCE
+    corners = np.concatenate([np.delete(cells, corner, axis=1) for corner in range(4)])
+    plane = corners[in_plane[corners].all(axis=1)]
+    present = set(tags[kept].tolist())
+    surfaces = {name: tag for name, tag in surfaces.items() if tag in present}
+    surfaces[MIDSAGITTAL] = max(surfaces.values()) + 1
+    return Domain.from_arrays(
+        comm,
+        spine.points[used],
+        cells,
+        spine.region[half],
+        np.concatenate([facets[kept], plane]),
+        np.concatenate([tags[kept], np.full(len(plane), surfaces[MIDSAGITTAL])]),
+        surfaces,
+        half,
+    )
 
 
 def cell_volumes(spine: SpineMesh) -> Array:

@@ -58,8 +58,8 @@ class State:
         time: [s].
         vector: mixed state, ghosts included.
         pressure: of each compartment [Pa].
-        content: species contents [m^3], shape (species, vertices).
-        volume: cumulative volumes [m^3]: injected, foramina, ends, cranial, caudal.
+        content: species contents of the modelled part [m^3], shape (species, vertices).
+        volume: cumulative volumes of the body [m^3]: injected, foramina, ends, cranial, caudal.
         iterations: Newton iterations so far.
         tip: site of the latest injection.
     """
@@ -129,11 +129,12 @@ class Simulation:
         supply = poro.supply["e"].x.array
         supply[:] = 0.0
         for rate, site in zip(rates, self.sites, strict=True):
-            supply[:] += rate * site.density
+            supply[:] += rate / model.copies * site.density
         injected = state.volume["injected"] + length * sum(rates)
         # Flows through the cuts are differences of products of this size: below their round-off nothing balances.
         floor = ROUND_OFF * length * CUT_CONDUCTANCE * max(abs(p) for p in state.pressure.values())
-        tolerance = max(self.parameters.solver.volume_tolerance * max(injected, LEAST_VOLUME), floor)
+        scale = max(injected, LEAST_VOLUME) / model.copies
+        tolerance = max(self.parameters.solver.volume_tolerance * scale, floor)
         tolerances = replace(model.tolerances, volume=tolerance)
         poro.step.value = length
         poro.previous.x.array[:] = state.vector
@@ -141,9 +142,11 @@ class Simulation:
         iterations = self._solve(state, length, tolerances)
         gained = {name: np.zeros(len(self.transport.volume)) for name in self.species}
         for rate, site, injection in zip(rates, self.sites, self.parameters.injections, strict=True):
-            gained[injection.material] += rate * site.weights
+            gained[injection.material] += rate / model.copies * site.weights
         self.transport.content = state.content
-        flows = {name: length * float(rate.sum()) for name, rate in self.transport.outflow_rates().items()}
+        flows = {
+            name: model.copies * length * float(rate.sum()) for name, rate in self.transport.outflow_rates().items()
+        }
         self.transport.advance(length, gained)
         self._update_fluidity()
         volume = dict(state.volume)
@@ -151,7 +154,7 @@ class Simulation:
         volume["foramina"] += flows.get("foramina", 0.0)
         volume["ends"] += sum(flow for name, flow in flows.items() if name.startswith("end_"))
         for name in newton.compartments:
-            volume[name] += length * newton.exchange(name)
+            volume[name] += model.copies * length * newton.exchange(name)
         latest = [site for rate, site in zip(rates, self.sites, strict=True) if rate]
         vector = poro.state.x.array.copy()
         self.state = State(

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from .landmarks import Landmark
 
 
+MIRROR_TOLERANCE = 1e-9
+"""Places closer than this are mirror images of each other [m]."""
+
+
 @dataclass(frozen=True)
 class Continuation:
     """What a window leaves out beyond one of its ends; all zero at the end of the anatomy.
@@ -143,10 +147,28 @@ class SpineMesh:
             raise ValueError("rotation must be proper; see mirrored()")
         return replace(self, points=self.points @ np.asarray(rotation).T + np.asarray(translation))
 
+    @cached_property
+    def left_half(self) -> IntArray | None:
+        """Cells left of the midsagittal plane, (m/2,), where the mesh is its own mirror image; None where it is not."""
+        points = np.round(self.points / MIRROR_TOLERANCE).astype(np.int64)
+        order, back = np.lexsort(points.T), np.lexsort((points * [-1, 1, 1]).T)
+        image = np.empty(len(points), dtype=np.int64)
+        image[back] = order
+        if not np.array_equal(points[order], (points * [-1, 1, 1])[back]):
+            return None
+        side = np.sign(points[:, 0])[self.cells]
+        if np.any((side.min(axis=1) < 0) & (side.max(axis=1) > 0)):
+            return None
+        other = self.mirrored()
+        here = np.column_stack([np.sort(self.cells, axis=1), self.region, self.subregion, self.slab])
+        there = np.column_stack([np.sort(image[other.cells], axis=1), other.region, other.subregion, other.slab])
+        if not np.array_equal(here[np.lexsort(here.T)], there[np.lexsort(there.T)]):
+            return None
+        return np.flatnonzero(side.max(axis=1) > 0)
+
     def mirrored(self) -> SpineMesh:
         """Mirror image in the midsagittal plane, left and right exchanged. For tests."""
-        swap = np.arange(max(Subregion) + 1)
-        swap[[Subregion.LATERAL_LEFT, Subregion.LATERAL_RIGHT]] = [Subregion.LATERAL_RIGHT, Subregion.LATERAL_LEFT]
+        swap = mirror_subregions()
         other = {"left": "right", "right": "left"}
         surfaces = {}
         for name, tag in self.surfaces.items():
@@ -160,3 +182,10 @@ class SpineMesh:
             subregion=swap[self.subregion].astype(np.int8),
             surfaces=surfaces,
         )
+
+
+def mirror_subregions() -> IntArray:
+    """Subregion of the mirror image by subregion."""
+    swap = np.arange(max(Subregion) + 1)
+    swap[[Subregion.LATERAL_LEFT, Subregion.LATERAL_RIGHT]] = [Subregion.LATERAL_RIGHT, Subregion.LATERAL_LEFT]
+    return swap

@@ -1,8 +1,8 @@
 """Tension-only structures: membranes without thickness on a surface, and fibres smeared over a volume.
 
 A dura that also carries compression is wrong by more than ten times: the sac loses area by flattening and folding. Each
-fibre family is stiff in tension behind a C1 toe and does nothing in compression; a very soft isotropic ground keeps the
-surface well posed.
+fibre family is stiff in tension behind a C1 toe and keeps a small constant tension when slack, which keeps the surface
+well posed.
 """
 
 from __future__ import annotations
@@ -74,25 +74,25 @@ TIE_BREAK = 1e-3
 
 @dataclass(frozen=True)
 class TensionOnlyMembrane:
-    """Longitudinal and circumferential fibres in tension only, on a soft isotropic ground.
+    """Longitudinal and circumferential fibres that never carry compression.
 
-    The second Piola-Kirchhoff stress of a fibre is E ramp(e, toe) of its Green strain e; the ground is an
-    incompressible
-    neo-Hookean membrane.
+    The tension of a fibre is T + E t ramp(e, toe) of its Green strain e. The slack tension T stands in for the bending
+    stiffness that a membrane does not have: carrying any compression at all, it would fold below the size of the mesh
+    without end; under the least tension it stays smooth.
 
     Attributes:
         longitudinal_modulus: of the fibres along the axis [Pa].
         circumferential_modulus: of the fibres around it [Pa].
-        ground_modulus: Young modulus of the ground [Pa].
         thickness: in the reference [m].
         toe_strain: strain over which the fibres are recruited [1].
+        slack_tension: in both directions at and below zero strain [N/m].
     """
 
     longitudinal_modulus: Any
     circumferential_modulus: Any
-    ground_modulus: Any
     thickness: Any
     toe_strain: Any
+    slack_tension: Any
 
     def virtual_work(self, surface: Surface) -> Any:
         along, around = surface.tangents()
@@ -108,13 +108,12 @@ class TensionOnlyMembrane:
                 # Green strains from the slack length: C = C0 stretched by C of the displacement
                 # work per length of the reference, so that the tension there is the one given
                 strain = rest + (1 + 2 * rest) * strain
-            work += modulus * ramp(strain, self.toe_strain) * virtual
-        shear = self.ground_modulus / 3
-        return self.thickness * work + NeoHookeanMembrane(shear, 0.0, self.thickness).virtual_work(surface)
+            work += (self.slack_tension + self.thickness * modulus * ramp(strain, self.toe_strain)) * virtual
+        return work
 
     def strain_at(self, tension: Any, modulus: Any) -> Any:
-        """Green strain at which a fibre family of this modulus carries a tension [N/m]; zero without tension."""
-        stress = tension / (self.thickness * modulus)
+        """Green strain at which a fibre family of this modulus carries a tension [N/m]; zero up to the slack one."""
+        stress = ufl.max_value((tension - self.slack_tension) / (self.thickness * modulus), 0)
         toe = ufl.sqrt(2 * self.toe_strain * stress)
         return ufl.conditional(ufl.lt(stress, self.toe_strain / 2), toe, stress + self.toe_strain / 2)
 

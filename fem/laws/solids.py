@@ -17,10 +17,12 @@ class Solid(Protocol):
 
 @dataclass(frozen=True)
 class NeoHookean:
-    """Compressible neo-Hookean skeleton, W = mu/2 (I1 - 3 - 2 ln J) + lambda/2 (ln J)^2.
+    """Compressible neo-Hookean skeleton, W = mu/2 (I1 - 3 - 2 ln J) + lambda/4 (J^2 - 1 - 2 ln J).
 
-    In plane problems F is 2x2 and the strain out of plane is zero; the same expression holds.
-    Source: Bonet & Wood 2008, Nonlinear Continuum Mechanics for Finite Element Analysis, eq. 6.27.
+    Polyconvex: with (ln J)^2 in the place of the last bracket, a skeleton that swells softens from J of about 4 on, and
+    fat under a patch is torn apart at 2 mmHg of suction. In plane problems F is 2x2 and the strain out of plane is
+    zero; the same expression holds.
+    Source of the volumetric part: Simo & Taylor 1982 Comput Methods Appl Mech Eng 33:845.
 
     Attributes:
         youngs_modulus: drained Young modulus at small strain [Pa].
@@ -33,7 +35,8 @@ class NeoHookean:
     def stress(self, gradient: Any) -> Any:
         mu, lmbda = lame(self.youngs_modulus, self.poisson_ratio)
         inverse = ufl.inv(gradient).T
-        return mu * (gradient - inverse) + lmbda * ufl.ln(ufl.det(gradient)) * inverse
+        volume = ufl.det(gradient)
+        return mu * (gradient - inverse) + lmbda / 2 * (volume * volume - 1) * inverse
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@
 * Closed cylinder in plane strain: the tension is T = p a. Hooke's law: u = p a^2 (1 - nu^2)/(E h). Mooney-Rivlin,
   stretch L: p a = 2 h (c1 + c2)(1 - 1/L^4), from the energy h (c1 + c2)(L^2 + 1/L^2 - 2).
 * Rivlin's balloon, inflated by volume through its limit point: p = 4 (h/r)(1/L - 1/L^7)(c1 + c2 L^2).
-* Tension-only: fibres S = E ramp(e, toe) of the Green strain e on an incompressible neo-Hookean ground of modulus g.
-  Cylinder: p a = h (E ramp((L^2 - 1)/2) + g/3 (1 - 1/L^4)), solved for L at pressures that press it together, pull it
-  through the toe and beyond. Flat, at given stretch: force per width h (E L ramp + g/3 (L - 1/L^3)).
+* Tension-only: fibres of tension T + E h ramp(e, toe) of the Green strain e, T the slack tension. Cylinder:
+  p a = T + h E ramp((L^2 - 1)/2), solved for L at pressures that press it together, pull it through the toe and beyond.
+  Flat, at given stretch: force per width L (T + h E ramp).
 * Prestressed: a cylinder given the tension T = p a in its reference is at rest there.
 
 In cylinder and balloon every strain is uniform, F = L I (in the plane, or in space), so that the soft neo-Hookean body
-takes a known share of the pressure, (mu (L - 1/L) + lambda ln J/L)/L^(d-1), d = 2 or 3. The cylinder has a core that
+takes a known share of the pressure, (mu (L - 1/L) + lambda (J^2 - 1)/(2 L))/L^(d-1), d = 2 or 3. The cylinder has a core that
 is held on its exact path; the load is the exact pressure, and the error shows in the radius of the membrane.
 
 [1] R. S. Rivlin & D. W. Saunders 1951, Phil Trans R Soc A 243:251, doi:10.1098/rsta.1951.0004.
@@ -51,7 +51,7 @@ CORE = 0.5
 
 THICKNESS = 0.1
 
-DURA = TensionOnlyMembrane(3.0, 1.0, 0.05, THICKNESS, 0.03)
+DURA = TensionOnlyMembrane(3.0, 1.0, THICKNESS, 0.03, 2e-4)
 
 TILT = 1e-5
 """Fibre directions are turned by up to 1e-3 rad off the axis (fem.laws.fibres.TIE_BREAK): 1e-6 of a fibre's strain."""
@@ -167,7 +167,7 @@ class CylinderMembrane(Problem):
         """Pressure at which the tension-only cylinder of radius 1 has a stretch."""
         law = self.dura
         fibres = law.circumferential_modulus * ramp((stretch**2 - 1) / 2, law.toe_strain)
-        return float(law.thickness * (fibres + law.ground_modulus / 3 * (1 - stretch**-4)) + body(stretch, 2, FIRM))
+        return float(law.slack_tension + law.thickness * fibres + body(stretch, 2, FIRM))
 
 
 def _worst(found: Sequence[float], wanted: Sequence[float]) -> float:
@@ -278,7 +278,7 @@ class FlatDura(Problem):
         """The field is linear, so that every mesh is exact."""
         return [
             Check("force", TILT, None, "tilt of the fibres"),
-            Check("slack force", 0.04, None, "force at -5 % over force at +5 %: the ground has 1/60 of the stiffness"),
+            Check("slack force", 0.02, None, "force at -5 % over force at +5 %: the slack tension is 1/60 of that one"),
             Check("jump of stress", 1e-9, None, "C1: continuous, at distance 1e-10 of the kinks"),
             Check("jump of slope", 1e-4, None, "C1: the slope changes by E times the distance over the toe, 1e-6/0.03"),
             Check("tangent", 1e-7, None, "central differences with 1e-6"),
@@ -328,8 +328,8 @@ class FlatDura(Problem):
         """Force per width along the fibres."""
         law = self.dura
         fibres = law.longitudinal_modulus * stretch * ramp((stretch**2 - 1) / 2, law.toe_strain)
-        ground = law.ground_modulus / 3 * (stretch - stretch**-3)
-        return float(law.thickness * (fibres + ground) + SOFT / 2 * (stretch - 1 / stretch))  # the body's own
+        slack = law.slack_tension * stretch
+        return float(law.thickness * fibres + slack + SOFT / 2 * (stretch - 1 / stretch))  # the last is the body's own
 
     def _tangent(self, model: PoroModel) -> float:
         """Largest relative error of the Jacobian in a random direction, in compression, in the toe and beyond."""
