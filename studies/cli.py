@@ -31,8 +31,18 @@ app = typer.Typer(
 
 _ClickException: Final[Any] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
+
+def _path(text: str | Path) -> Path:
+    """A path to write to; an empty one would be the current folder."""
+    if not str(text).strip():
+        raise InputError("--out", shown(str(text)), "allowed is a path that can be written")
+    return Path(text)
+
+
 CaseFile = Annotated[Path, typer.Argument(metavar="CASE", help="case file (TOML)")]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="folder to write to; made where it is missing")]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", metavar="DIR", parser=_path, help="folder to write to; made where missing")
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="replace a key, such as injection.0.volume=15mL; may be repeated"),

@@ -26,6 +26,7 @@ from studies.reading import validate
 
 MAX_CASES: Final = 100_000
 MAX_SOBOL: Final = 2**16
+SAMPLED: Final = ("lhs", "sobol")
 DIGITS: Final = 8
 """Digits of a sampled value: enough to tell samples apart, few enough to be read."""
 
@@ -128,7 +129,7 @@ def design(sweep: SweepSection) -> list[dict[str, Any]]:
             "nothing",
             'allowed are dotted keys with lists, such as "injection.0.volume" = ["5 mL", "10 mL"]',
         )
-    return _sampled(sweep) if sweep.mode in ("lhs", "sobol") else _listed(sweep)
+    return _sampled(sweep) if sweep.mode in SAMPLED else _listed(sweep)
 
 
 def _listed(sweep: SweepSection) -> list[dict[str, Any]]:

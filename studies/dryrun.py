@@ -70,7 +70,8 @@ def describe(plan: Plan) -> list[str]:
     lines = [
         f"{counted(len(cases), 'case')} along {counted(len(groups), 'injection path')}"
         f" ({counted(shared, 'case')} on shared paths)",
-        f"{counted(len(meshes), 'distinct mesh')}: window {', '.join(spans) or 'of the mesh'}; size {sizes}",
+        f"{len(meshes)} distinct mesh{'' if len(meshes) == 1 else 'es'}: window {', '.join(spans) or 'of the mesh'};"
+        f" size {sizes}",
     ]
     lines += [f"  {case.name}: {varied_text(case.varied)} ({case.group})" for case in cases[:LISTED]]
     if len(cases) > LISTED:

@@ -6,6 +6,8 @@ Jobs go on when the sweep that submitted them is gone; the same command finds th
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import shlex
 import shutil
@@ -140,7 +142,8 @@ class SlurmRunner:
         )
         arguments = [(str(path.folder.resolve()), path.group, self.pool.simulator) for path in paths]
         try:
-            jobs = executor.map_array(compute_path, *zip(*arguments, strict=True))
+            with contextlib.redirect_stderr(io.StringIO()):  # what sbatch says comes with the error, too
+                jobs = executor.map_array(compute_path, *zip(*arguments, strict=True))
         except (submitit.core.utils.FailedJobError, subprocess.SubprocessError, OSError) as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
             raise StoppedError(

@@ -13,7 +13,7 @@ import tomli_w
 from pydantic import Field
 
 from studies.case import Case
-from studies.design import SweepSection, design
+from studies.design import SAMPLED, SweepSection, design
 from studies.errors import InputError, shown
 from studies.quantities import Dimension, dimension_at
 from studies.reading import (
@@ -134,7 +134,8 @@ def _plan(read: Sequence[tuple[Mapping[str, Any], Case]], source: str, sweep: Sw
         path_key = _path_key(resolved)
         group = groups.setdefault(path_key, f"path-{len(groups) + 1:04d}")
         written = {name: written_value(resolved, name, value) for name, value in values.items()}
-        cases.append(StudyCase(_name(number, written), written, resolved, group))
+        name = f"case-{number:04d}" if sweep.mode in SAMPLED else _name(number, written)
+        cases.append(StudyCase(name, written, resolved, group))
     return Plan(tuple(cases), source, sweep)
 
 

@@ -1,5 +1,6 @@
 """What goes wrong with a case, a folder or a machine, and what a sweep makes of it."""
 
+import itertools
 import json
 import os
 import shutil
@@ -111,7 +112,7 @@ def test_convergence_climbs_the_ladder_and_says_so(tmp_path, inline):
 def test_every_rung_is_finer_than_the_one_before(tmp_path):
     case = plan(tmp_path).cases[0].case
     steps = [on_rung(case, rung) for rung in range(len(LADDER))]
-    for coarse, fine in zip(steps, steps[1:], strict=False):
+    for coarse, fine in itertools.pairwise(steps):
         assert fine.time.first_step < coarse.time.first_step
         assert fine.time.injection_step < coarse.time.injection_step
         assert fine.solver.smallest_step < coarse.solver.smallest_step
