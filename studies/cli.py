@@ -204,6 +204,28 @@ def compare(folder: Folder) -> int:
 
 
 @app.command()
+def plot(
+    folder: Folder,
+    animation: Annotated[bool, typer.Option(help="write the injection as GIF, too")] = True,
+) -> int:
+    """Draw a run (cuts, 3D view, curves, animation) or a sweep, into DIR/figures."""
+    from studies.plot import plot as plot_folder
+
+    for picture in plot_folder(_writable(folder), animation):
+        say("\n".join(str(path) for path in picture.files))
+    return DONE
+
+
+@app.command()
+def report(folder: Folder) -> int:
+    """Write one self-contained page about a run, a sweep or a comparison: DIR/report.html."""
+    from studies.report import report as report_folder
+
+    say(f"{report_folder(_writable(folder))}: open it in a browser")
+    return DONE
+
+
+@app.command()
 def demo(out: Out = Path("results/demo"), jobs: Jobs = None) -> int:
     """The main job: volume and level, held against clinical data."""
     from studies.demo import demo as run_demo

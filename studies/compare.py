@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -10,26 +11,42 @@ from typing import Final
 import pandas as pd
 
 from fem.parameters import parameter_table
-from studies.clinical import Measurement, measurements, null_displaced, null_pressure
+from studies.clinical import Measurement, measurements, null_displaced, null_pressure, pratt_exponents
 from studies.errors import InputError
 from studies.protocols import (
+    COMPRESSION,
     DISPLACED,
+    SPREADS,
     Outcome,
     Reading,
+    exponent,
     interpolate,
     is_higuchi,
     is_pratt,
     is_volume_and_level,
     outcomes,
+    read_compression,
     read_higuchi,
+    read_lumbar,
     read_pratt,
+    read_spread,
     sweeps_in,
 )
 from studies.provenance import mesh_note
+from studies.relief.data import relief_rows
+from studies.relief.predicted import Held, hold, usable
+from studies.relief.table import row_table, stratum_table
 
 STATIC_RISE: Final = "epidural_pressure_static_rise_mmHg"
 TABLE: Final = "comparison.csv"
 PAGE: Final = "comparison.html"
+RELIEF_TABLE: Final = "relief.csv"
+RELIEF_STRATA: Final = "relief_strata.csv"
+CURVATURE: Final = "epidural_pressure_static_exponent"
+NULL_EXPONENT: Final = 2.0
+PRATT_PATIENTS: Final = 18
+NOT_COMPUTED: Final = "not computed"
+NO_SPREAD: Final = "spread not given"
 
 
 @dataclass(frozen=True)
@@ -46,6 +63,8 @@ class Line:
     predicted_high: float
     measured: float
     measured_sd: float
+    measured_low: float
+    measured_high: float
     unit: str
     n: int
     verdict: str
@@ -68,6 +87,8 @@ class Comparison:
         missing: what the folder lacks, and how it is made.
         troubles: cases that did not finish.
         fitted: parameters that were calibrated.
+        relief: published relief rates beside their predictions.
+        plug_modelled: whether any case has a leak.
     """
 
     lines: tuple[Line, ...]
@@ -78,6 +99,8 @@ class Comparison:
     missing: tuple[str, ...]
     troubles: tuple[str, ...]
     fitted: tuple[str, ...]
+    relief: tuple[Held, ...] = ()
+    plug_modelled: bool = False
 
     def frame(self) -> pd.DataFrame:
         """The table."""
@@ -104,7 +127,9 @@ def gather(folder: Path) -> Comparison:
     missing += [_how("study of volume and level", "demo", folder)] if not study else []
     if len(missing) == 3:
         raise InputError(str(folder), "no case that has a clinical counterpart", "; ".join(missing))
-    lines = [*_lines(DISPLACED, displaced, "displaced"), *_lines(STATIC_RISE, static, "static")]
+    lines = [*_lines(DISPLACED, displaced, "displaced"), *_lines(STATIC_RISE, static, "static"), _curvature(static)]
+    lines += [line for quantity in SPREADS for line in _from_study(quantity, study, read_spread)]
+    lines += [line for quantity in COMPRESSION for line in _from_study(quantity, study, read_compression)]
     return Comparison(
         lines=tuple(lines),
         displaced=tuple(displaced),
@@ -118,6 +143,8 @@ def gather(folder: Path) -> Comparison:
             if item.state != "done"
         ),
         fitted=tuple(row.key for row in parameter_table().values() if row.tag == "calibrated"),
+        relief=tuple(hold(relief_rows(), usable(found))),
+        plug_modelled=any(item.case.leak for item in found),
     )
 
 
@@ -134,14 +161,52 @@ def _lines(quantity: str, readings: list[Reading], kind: str) -> list[Line]:
     ]
 
 
+def _from_study(quantity: str, study: list[Outcome], read: Callable[[Outcome, str], float]) -> list[Line]:
+    """Lines of a quantity that is read off the lumbar cases of the study of volume and level; it has no null model."""
+    rows = [*measurements("calibration", quantity), *measurements("validation", quantity)]
+    return [_line(row, read_lumbar(study, row.volume_mL, lambda item: read(item, quantity)), math.nan) for row in rows]
+
+
+def _curvature(static: list[Reading]) -> Line:
+    """How fast the static pressure grows with the volume: one figure of Pratt's one fit; the null model says 2."""
+    low, high = sorted(pratt_exponents())
+    predicted = exponent(static)
+    middle = pratt_exponents()[0]
+    computed = not math.isnan(predicted)
+    return Line(
+        quantity=CURVATURE,
+        measurement="pratt-curvature",
+        study="Pratt 2014",
+        use="validation",
+        volume_mL=math.nan,
+        predicted=predicted,
+        predicted_low=predicted,
+        predicted_high=predicted,
+        measured=middle,
+        measured_sd=math.nan,
+        measured_low=low,
+        measured_high=high,
+        unit="1",
+        n=PRATT_PATIENTS,
+        verdict=("inside" if low <= predicted <= high else "outside") if computed else NOT_COMPUTED,
+        null_model=NULL_EXPONENT,
+        beats_null=_closer(predicted, NULL_EXPONENT, middle) if computed else "",
+        tag="derived",
+        note="d ln P / d ln V between 10 and 30 mL; range: the power fit and the quadratic fit of the same data",
+    )
+
+
+def _closer(predicted: float, null: float, measured: float) -> str:
+    return "no null model" if math.isnan(null) else "yes" if abs(predicted - measured) < abs(null - measured) else "no"
+
+
 def _line(row: Measurement, reading: Reading | None, null: float) -> Line:
     predicted = reading.value if reading else math.nan
     if reading is None:
-        verdict, beats = "not computed", ""
+        verdict, beats = NOT_COMPUTED, ""
     else:
-        verdict = "inside" if row.holds(predicted) else "outside"
-        model_error, null_error = abs(predicted - row.value), abs(null - row.value)
-        beats = "" if row.use == "calibration" else "yes" if model_error < null_error else "no"
+        verdict = ("inside" if row.holds(predicted) else "outside") if row.has_spread else NO_SPREAD
+        beats = "" if row.use == "calibration" else _closer(predicted, null, row.value)
     return Line(
         quantity=row.quantity,
         measurement=row.id,
@@ -153,6 +218,8 @@ def _line(row: Measurement, reading: Reading | None, null: float) -> Line:
         predicted_high=reading.high if reading else math.nan,
         measured=row.value,
         measured_sd=row.sd,
+        measured_low=row.low,
+        measured_high=row.high,
         unit=row.unit,
         n=row.n,
         verdict=verdict,
@@ -174,6 +241,8 @@ def compare(folder: Path) -> Path:
 
     comparison = gather(folder)
     comparison.frame().to_csv(folder / TABLE, index=False, lineterminator="\n")
+    row_table(comparison.relief).to_csv(folder / RELIEF_TABLE, index=False, lineterminator="\n")
+    stratum_table(comparison.relief).to_csv(folder / RELIEF_STRATA, index=False, lineterminator="\n")
     figures = draw(comparison, folder / "figures")
     page = folder / PAGE
     render(comparison, figures, page)

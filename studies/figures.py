@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from studies.clinical import measurements, null_displaced, null_pressure, pratt
 from studies.compare import STATIC_RISE, Comparison
 from studies.protocols import DISPLACED, ML, Outcome
+from studies.relief.data import relief_rows
+from studies.relief.figure import relief_figure
 from studies.resolve import end_of_injection
 
 STYLE: Final = Path(__file__).parent / "bloodpatch.mplstyle"
@@ -48,6 +50,9 @@ def draw(comparison: Comparison, folder: Path) -> list[Drawn]:
         jobs.append(("time_course", _TIME, _time_course))
     drawn = []
     with mpl.rc_context(fname=str(STYLE)):
+        if comparison.relief:
+            relief, words = relief_figure(comparison.relief, relief_rows())
+            jobs.append(("relief", words, lambda _: relief))
         for name, caption, make in jobs:
             figure = make(comparison)
             figure.supxlabel(f"{note}. Research use only.", fontsize=7, color=GREY, x=0.01, ha="left")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,10 +12,11 @@ import jinja2
 
 import fem
 from studies.clinical import measurements
-from studies.compare import STATIC_RISE, Comparison
+from studies.compare import CURVATURE, NO_SPREAD, NOT_COMPUTED, STATIC_RISE, Comparison
 from studies.figures import Drawn
 from studies.protocols import DISPLACED
 from studies.provenance import commit, version
+from studies.relief.table import explained, strata
 from studies.runfolder import write_text
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -29,7 +30,16 @@ LIMITS: Final = (
     "no clot, no leak, supine only in this version",
     "measurements are of populations, the model is of one averaged patient",
 )
-NAMES: Final = {DISPLACED: "lumbosacral CSF displaced", STATIC_RISE: "static epidural pressure rise"}
+NAMES: Final = {
+    DISPLACED: "lumbosacral CSF displaced",
+    STATIC_RISE: "static epidural pressure rise",
+    CURVATURE: "growth of the static rise with volume, exponent",
+    "spread_segments": "segments reached, both sides together",
+    "spread_cranial_segments": "segments reached cranially",
+    "spread_caudal_segments": "segments reached caudally",
+    "sac_compression_half_h": "half of the sac's lost area is back after",
+    "sac_compression_gone_h": "nine tenths of the sac's lost area are back after",
+}
 
 
 def number(value: object, digits: int = 2) -> str:
@@ -39,8 +49,14 @@ def number(value: object, digits: int = 2) -> str:
     return f"{value:.{digits}f}"
 
 
-def render(comparison: Comparison, figures: Sequence[Drawn], page: Path) -> None:
-    """Write the page."""
+def render(
+    comparison: Comparison,
+    figures: Sequence[Drawn],
+    page: Path,
+    charts: Sequence[Mapping[str, Any]] = (),
+    script: str = "",
+) -> None:
+    """Write the page; charts that answer to the reader go with a script."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -49,15 +65,22 @@ def render(comparison: Comparison, figures: Sequence[Drawn], page: Path) -> None
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
-    validation = [line for line in comparison.lines if line.use == "validation" and line.verdict != "not computed"]
+    unused = [line for line in comparison.lines if line.use == "validation" and line.verdict != NOT_COMPUTED]
+    validation = [line for line in unused if line.verdict != NO_SPREAD]
+    contested = [line for line in unused if line.beats_null in ("yes", "no")]
     text = environment.get_template("comparison.html.jinja").render(
         comparison=comparison,
         figures=[{"name": figure.name, "caption": figure.caption, "data": _embedded(figure.svg)} for figure in figures],
         names=NAMES,
+        charts=charts,
+        script=script,
         limits=LIMITS,
         inside=sum(line.verdict == "inside" for line in validation),
         judged=len(validation),
-        beaten=sum(line.beats_null == "yes" for line in validation),
+        beaten=sum(line.beats_null == "yes" for line in contested),
+        contested=len(contested),
+        explained=explained(comparison.relief, comparison.plug_modelled),
+        strata=strata(comparison.relief),
         calibration=[row for quantity in NAMES for row in measurements("calibration", quantity)],
         study=[_study_row(item) for item in comparison.study],
         draft=any(note.startswith("draft") for note in comparison.meshes),

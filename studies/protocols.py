@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -159,3 +159,57 @@ def interpolate(readings: list[Reading], volume_mL: float) -> Reading | None:
     volumes = [reading.volume_mL for reading in readings]
     columns = ([getattr(reading, name) for reading in readings] for name in ("value", "low", "high"))
     return Reading(volume_mL, *(float(np.interp(volume_mL, volumes, column)) for column in columns))
+
+
+SPREADS: Final = ("spread_segments", "spread_cranial_segments", "spread_caudal_segments")
+COMPRESSION: Final = ("sac_compression_half_h", "sac_compression_gone_h")
+RECOVERED: Final = {"sac_compression_half_h": 0.5, "sac_compression_gone_h": 0.9}
+"""Share of the lost sac area that is back."""
+
+HOUR: Final = 3600.0
+LEAST_POINTS: Final = 3
+"""Volumes that an exponent is fitted to at least."""
+
+
+def read_spread(outcome: Outcome, quantity: str) -> float:
+    """Segments reached to both sides together, or to one; NaN where the run has none."""
+    if quantity != "spread_segments":
+        return outcome.number(quantity)
+    return outcome.number("spread_cranial_segments") + outcome.number("spread_caudal_segments")
+
+
+def read_compression(outcome: Outcome, quantity: str) -> float:
+    """Time [h] from the smallest sac area until a share of its loss is back; NaN where the run did not get there."""
+    if "sac_area_min_ratio" not in outcome.series:
+        return math.nan
+    time = outcome.series["time_s"].to_numpy(float)
+    lost = 1.0 - outcome.series["sac_area_min_ratio"].to_numpy(float)
+    worst = int(np.argmax(lost))
+    goal = (1.0 - RECOVERED[quantity]) * lost[worst]
+    after = np.flatnonzero(lost[worst:] <= goal)
+    if lost[worst] <= 0.0 or not len(after):
+        return math.nan
+    index = worst + int(after[0])
+    back = float(np.interp(-goal, -lost[index - 1 : index + 1], time[index - 1 : index + 1]))
+    return (back - float(time[worst])) / HOUR
+
+
+def read_lumbar(outcomes: list[Outcome], volume_mL: float, read: Callable[[Outcome], float]) -> Reading | None:
+    """A reading at a volume from the lumbar cases of a study of volume and level: mean and range over interspaces."""
+    values = []
+    for level in sorted({item.level for item in outcomes if _lumbar(item.case)}):
+        cases = sorted((item for item in outcomes if item.level == level), key=lambda item: item.volume_mL)
+        known = [(item.volume_mL, read(item)) for item in cases]
+        found = interpolate([Reading(v, y, y, y) for v, y in known if not math.isnan(y)], volume_mL)
+        if found is not None:
+            values.append(found.value)
+    return Reading(volume_mL, sum(values) / len(values), min(values), max(values)) if values else None
+
+
+def exponent(readings: list[Reading], low: float = 10.0, high: float = 30.0) -> float:
+    """Growth of a reading with the volume, d ln y / d ln V [1], by least squares; NaN with fewer than three points."""
+    chosen = [item for item in readings if low - 1e-9 <= item.volume_mL <= high + 1e-9 and item.value > 0]
+    if len(chosen) < LEAST_POINTS:
+        return math.nan
+    slope, _ = np.polyfit(np.log([item.volume_mL for item in chosen]), np.log([item.value for item in chosen]), 1)
+    return float(slope)

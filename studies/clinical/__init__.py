@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,7 +21,9 @@ class Measurement:
 
     Attributes:
         use: folder it comes from; parameters may be chosen by `calibration` only.
-        sd: standard deviation between patients, or of a fit's residuals where the note says so.
+        n: patients; 0 where not given.
+        sd: standard deviation between patients, or of a fit's residuals where the note says so; NaN where not given.
+        stated_low, stated_high: range of the source; NaN where not given.
     """
 
     id: str
@@ -37,19 +40,26 @@ class Measurement:
     sd: float
     tag: str
     note: str
+    stated_low: float = math.nan
+    stated_high: float = math.nan
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether anything is known of the spread between patients."""
+        return not math.isnan(self.low) and not math.isnan(self.high)
 
     @property
     def low(self) -> float:
-        """Lower end of one standard deviation; a displaced volume or a rise is not negative."""
-        return max(self.value - self.sd, 0.0)
+        """Lower end of one standard deviation, not negative, or of the stated range; NaN where neither is given."""
+        return self.stated_low if math.isnan(self.sd) else max(self.value - self.sd, 0.0)
 
     @property
     def high(self) -> float:
-        """Upper end of one standard deviation."""
-        return self.value + self.sd
+        """Upper end of one standard deviation or of the stated range; NaN where neither is given."""
+        return self.stated_high if math.isnan(self.sd) else self.value + self.sd
 
     def holds(self, predicted: float) -> bool:
-        """Whether a prediction lies within one standard deviation."""
+        """Whether a prediction lies within one standard deviation, or within the stated range."""
         return self.low <= predicted <= self.high
 
 
@@ -67,19 +77,32 @@ def measurements(use: Literal["calibration", "validation"], quantity: str) -> li
                     use=use,
                     study=str(row["study"]),
                     doi=str(row["doi"]),
-                    n=int(row["n"]),
+                    n=int(row["n"] or 0),
                     population=str(row["population"]),
                     injectate=str(row["injectate"]),
                     volume_mL=float(row["volume_mL"]),
                     quantity=quantity,
                     unit=str(row["unit"]),
                     value=float(row["value"]),
-                    sd=float(row["sd"]),
+                    sd=_number(row["sd"]),
                     tag=str(row["tag"]),
                     note=str(row["note"]),
+                    stated_low=_number(row["low"]),
+                    stated_high=_number(row["high"]),
                 )
             )
     return sorted(found, key=lambda row: row.volume_mL)
+
+
+def _number(text: object) -> float:
+    return float(str(text)) if str(text).strip() else math.nan
+
+
+def pratt_exponents() -> tuple[float, float]:
+    """Growth of Pratt's pressure, d ln P / d ln V [1], between 10 and 30 mL: power fit, quadratic fit."""
+    low, high = 10.0, 30.0
+    quadratic = math.log(pratt(high) / pratt(low)) / math.log(high / low)
+    return math.log(pratt(high, "power") / pratt(low, "power")) / math.log(high / low), quadratic
 
 
 def pratt(volume_mL: float, form: Literal["quadratic", "power"] = "quadratic") -> float:

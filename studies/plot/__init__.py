@@ -40,14 +40,11 @@ def note_of(run: Run) -> str:
 
 def draw_run(run: Run, folder: Path, moving: bool = True) -> list[Picture]:
     """Write every picture that a run has data for; fields that were not written cost the pictures of fields."""
-    folder.mkdir(parents=True, exist_ok=True)
-    drawn = []
     with styled():
-        for name, make in FIGURES:
-            made = make(run)
-            if made is not None:
-                figure, caption = made
-                drawn.append(save(figure, folder, name, caption, note_of(run)))
+        # All are made before one is written: a damaged file leaves nothing.
+        made = [(name, figure) for name, make in FIGURES if (figure := make(run)) is not None]
+        folder.mkdir(parents=True, exist_ok=True)
+        drawn = [save(figure, folder, name, caption, note_of(run)) for name, (figure, caption) in made]
         film = animate(run, folder) if moving else None
     if film is not None:
         path, caption = film

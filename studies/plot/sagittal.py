@@ -102,8 +102,8 @@ def sagittal_figure(run: Run) -> tuple[Figure, str] | None:
     figure.suptitle(f"Midline: {run.title}", fontsize=10)
     caption = (
         f"Sagittal cut in the midline, seen from the left (anterior to the left), drawn {WIDER:g} times as wide as it "
-        "is. Left: pore pressure, which jumps across the dura (blue line). Right: injected content per reference volume; "
-        "dark line: "
+        "is. Left: pore pressure, which jumps across the dura (blue line). Right: injected content per reference "
+        "volume; dark line: "
         f"10 %. Arrow: injected interspace. {missing}"
     )
     return figure, caption.strip()

@@ -69,8 +69,8 @@ def test_page_stands_alone_and_states_its_limits(folder, command):
         "outside",
     ):
         assert said in page
-    assert page.count("<figure>") == 4
-    for name in ("displaced_csf", "static_pressure", "volume_and_level", "time_course"):
+    assert page.count("<figure>") == 5
+    for name in ("displaced_csf", "static_pressure", "volume_and_level", "time_course", "relief"):
         for suffix in ("svg", "png"):
             assert (folder / "figures" / f"{name}.{suffix}").stat().st_size > 5000
 
@@ -105,7 +105,7 @@ def test_calibration_and_validation_are_kept_apart():
 
     calibration, validation = rows("calibration"), rows("validation")
     assert {place(row) for row in calibration}.isdisjoint({place(row) for row in validation})
-    assert {row["id"] for row in calibration} == {"higuchi-10", "pratt-15"}
+    assert {row["id"] for row in calibration} == {"higuchi-10", "pratt-15", "compression-3h"}
     assert all(float(row["volume_mL"]) < 20 for row in calibration)
     assert all(row["tag"] for row in calibration + validation)
 

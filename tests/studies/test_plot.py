@@ -153,6 +153,7 @@ def test_damaged_folders_are_told_in_one_line(file, content, said, tmp_path, com
         assert (called.status, called.err.count("\n")) == (2, 1), called.err
         assert said in called.err
     assert not (folder / "report.html").exists()
+    assert not (folder / "figures").exists()
 
 
 @pytest.mark.parametrize("name", ["plot", "report"])

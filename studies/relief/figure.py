@@ -1,0 +1,160 @@
+"""The headline figure: relief rates against the predicted rise, and against the volume where nothing is predicted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from studies.relief.data import WINDOWS, ReliefRow
+from studies.relief.predicted import Held, stated_range, volume_range
+from studies.relief.statistics import LEAST_SETS
+from studies.relief.table import intervals, strata
+
+SHAPES: Final = {"complete": "o", "any": "^", "no_repeat": "s"}
+SHAPE_WORDS: Final = {"complete": "complete relief", "any": "any improvement", "no_repeat": "no further patch"}
+COLOURS: Final = {"blind": "#0072B2", "targeted": "#D55E00", "unknown": "#777777", "none": "#000000"}
+COLOUR_WORDS: Final = {"blind": "blind", "targeted": "targeted", "unknown": "blind or targeted not stated"}
+TITLES: Final = {"early": "early (up to 48 h)", "lasting": "lasting (3 days or more)", "unclear": "time not stated"}
+SHOWN: Final = ("PDPH", "SIH")
+SYNDROME_WORDS: Final = {"PDPH": "headache after dural puncture", "SIH": "spontaneous hypotension"}
+KEY_COLUMNS: Final = 4
+
+
+def relief_figure(held: Sequence[Held], rows: Sequence[ReliefRow]) -> tuple[Figure, str]:
+    """Relief against the predicted peak rise of the CSF pressure; against the volume where nothing is predicted."""
+    predicted = any(item.prediction and not item.row.control_kind for item in held)
+    figure = Figure(figsize=(9.6, 8.6), layout="constrained")
+    cells = figure.add_gridspec(3, len(WINDOWS), height_ratios=[3.0, 3.0, 1.75])
+    for i, syndrome in enumerate(SHOWN):
+        for j, window in enumerate(WINDOWS):
+            axes = figure.add_subplot(cells[i, j])
+            members = [
+                (n, item)
+                for n, item in enumerate(held, 1)
+                if (item.row.syndrome, item.row.window) == (syndrome, window)
+            ]
+            _panel(axes, members, rows, predicted)
+            axes.set_title(f"{syndrome}, {TITLES[window]}", fontsize=9)
+            if j == 0:
+                axes.set_ylabel(f"{SYNDROME_WORDS[syndrome]}\nrelieved [%]")
+            if i == len(SHOWN) - 1:
+                axes.set_xlabel("predicted peak CSF rise [mmHg]" if predicted else "volume [mL]")
+    key = figure.add_subplot(cells[2, :])
+    _key(key, held)
+    figure.legend(handles=_legend(), loc="outside upper center", ncols=4, fontsize=7.5)
+    return figure, _caption(held, rows, predicted)
+
+
+def _panel(axes: Axes, members: Sequence[tuple[int, Held]], rows: Sequence[ReliefRow], predicted: bool) -> None:
+    axes.set(ylim=(-4, 108), yticks=[0, 25, 50, 75, 100])
+    skipped = []
+    spread = _spread([item for _, item in members], rows, predicted)
+    for number, item in members:
+        where = _place(item, rows, predicted)
+        if where is None:
+            skipped.append(number)
+            continue
+        middle, low, high, stated = where
+        middle = spread.get(item.row.row_id, middle)
+        row, y = item.row, item.row.relief_pct
+        colour = COLOURS[row.targeting]
+        line = "-" if stated else (0, (1, 1.6))
+        axes.plot([low, high], [y, y], color=colour, lw=0.9, ls=line, alpha=0.75, zorder=2)
+        (bottom, top), _ = intervals(row)
+        known = not math.isnan(bottom)
+        if known:
+            axes.plot([middle, middle], [bottom, top], color=colour, lw=0.9, alpha=0.75, zorder=2)
+        marker = "X" if row.control_kind else SHAPES[row.endpoint_class]
+        axes.plot(middle, y, marker, ms=6.5, color=colour, mfc=colour if known else "white", mew=1.1, zorder=3)
+        axes.annotate(str(number), (middle, y), (4, 3), textcoords="offset points", fontsize=6.5, zorder=4)
+    if skipped:
+        text = f"no prediction: {', '.join(map(str, sorted(skipped)))}"
+        axes.text(0.99, 0.02, text, transform=axes.transAxes, fontsize=6.5, ha="right", va="bottom")
+    if not members:
+        axes.text(0.5, 0.5, "no primary row", transform=axes.transAxes, ha="center", fontsize=8, color="#777777")
+    axes.set_xlim(left=-0.6 if predicted else -3)
+
+
+def _spread(members: Sequence[Held], rows: Sequence[ReliefRow], predicted: bool) -> dict[str, float]:
+    """Places along their common bar of rows whose volume is not reported: anywhere on it is as good."""
+    bars: dict[tuple[float, float], list[Held]] = {}
+    for item in sorted(members, key=lambda item: item.row.relief_pct):
+        where = _place(item, rows, predicted)
+        if where is not None and not where[3]:
+            bars.setdefault((round(where[1], 6), round(where[2], 6)), []).append(item)
+    return {
+        item.row.row_id: low + (high - low) * (index + 1) / (len(group) + 1)
+        for (low, high), group in bars.items()
+        if len(group) > 1
+        for index, item in enumerate(group)
+    }
+
+
+def _place(item: Held, rows: Sequence[ReliefRow], predicted: bool) -> tuple[float, float, float, bool] | None:
+    """Middle, ends and whether the source states the volume; None where a prediction is wanted and missing."""
+    if predicted:
+        if item.prediction is None:
+            return None
+        rise = item.prediction.rise
+        return rise.value, rise.low, rise.high, not item.prediction.assumed_volume
+    if item.row.control_kind:
+        return 0.0, 0.0, 0.0, True
+    low, high = volume_range(item.row, rows)
+    return 0.5 * (low + high), low, high, item.row.volume_basis == "reported"
+
+
+def _key(axes: Axes, held: Sequence[Held]) -> None:
+    axes.set_axis_off()
+    lines = [f"{n} {item.row.name}{_arm(item.row)}" for n, item in enumerate(held, 1)]
+    each = math.ceil(len(lines) / KEY_COLUMNS)
+    for column in range(KEY_COLUMNS):
+        axes.text(
+            column / KEY_COLUMNS, 1.0, "\n".join(lines[column * each : (column + 1) * each]), fontsize=6.6, va="top",
+            transform=axes.transAxes, linespacing=1.35,
+        )  # fmt: skip
+
+
+def _arm(row: ReliefRow) -> str:
+    if row.control_kind:
+        return f", {row.control_kind}"
+    return "" if row.arm_key in ("all", "patch", row.syndrome) else f", {row.arm_key}"
+
+
+def _legend() -> list[Any]:
+    handles = [
+        Line2D([], [], ls="none", marker=shape, color="#555555", ms=6, label=SHAPE_WORDS[name])
+        for name, shape in SHAPES.items()
+    ]
+    handles.append(Line2D([], [], ls="none", marker="X", color="black", ms=6, label="control: no patch"))
+    handles += [Line2D([], [], color=COLOURS[name], lw=3, label=words) for name, words in COLOUR_WORDS.items()]
+    handles.append(Line2D([], [], ls="none", marker="o", mfc="white", color="#555555", ms=6, label="n not known"))
+    handles.append(Line2D([], [], color="#555555", lw=0.9, label="volume (and level) as reported"))
+    handles.append(Line2D([], [], color="#555555", lw=0.9, ls=(0, (1, 1.6)), label="volume not reported"))
+    return handles
+
+
+def _caption(held: Sequence[Held], rows: Sequence[ReliefRow], predicted: bool) -> str:
+    ranges = "; ".join("{}: {:g} to {:g} mL".format(name, *stated_range(rows, name)) for name in SHOWN)
+    told = [item for item in strata(held) if item.association.coefficient is not None]
+    words = (
+        "; ".join(
+            f"{item.syndrome} {item.window} {item.targeting} {item.endpoint_class}: {item.association.verdict}"
+            for item in told
+        )
+        if told
+        else f"No stratum has {LEAST_SETS} patient sets with a reported volume: whether relief goes with the predicted "
+        "rise cannot be told from these data"
+    )
+    axis = "the predicted peak rise of the CSF pressure" if predicted else "the volume (no predictions in this folder)"
+    stand_in = sorted({item.row.syndrome for item in held if item.prediction and item.prediction.stand_in})
+    other = f" {', '.join(stand_in)} rows are predicted with the other patient, as a stand-in." if stand_in else ""
+    return (
+        f"Published relief against {axis}, primary rows only. Vertical: Wilson's 95 % interval; hollow: n not known. "
+        f"Horizontal: over the reported volumes and levels, or, dotted, over the range of all reported volumes "
+        f"({ranges}) where the source gives none, and markers are spread along that bar.{other} {words}."
+    )

@@ -1,0 +1,266 @@
+"""The pages: what was asked, what came out, how sure, calibrated on what, limits, provenance."""
+
+from __future__ import annotations
+
+import base64
+import math
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+import pandas as pd
+
+import fem
+from fem.parameters import parameter_table
+from studies.clinical import FOLDER as CLINICAL
+from studies.clinical import measurements
+from studies.console import HEADLINE
+from studies.page import LIMITS, NAMES, TEMPLATES, render
+from studies.plot import PICTURES, draw_run, note_of
+from studies.plot.run import Run, duration, read_run
+from studies.plot.style import Picture
+from studies.plot.sweep import HEADLINES, draw_sweep, numbers_of, varied_keys
+from studies.provenance import commit, mesh_errors, mesh_note, version
+from studies.reading import case_tree
+from studies.report.chart import chart, script
+from studies.report.sure import bands
+from studies.results import table
+from studies.runfolder import write_text
+
+SHOWN_CASES: Final = 60
+"""Cases in the table of a sweep's page."""
+
+NOT_PROPAGATED: Final = "not propagated; bloodpatch calibrate gives the width of the fitted parameters"
+TIME_ERROR: Final = "not measured for this run; halve time.injection_step and time.max_step to see it"
+
+
+def run_page(folder: Path, page: Path) -> None:
+    """Page of a run."""
+    run = read_run(folder)
+    pictures = draw_run(run, folder / PICTURES)
+    shown = {name for name, _ in HEADLINE}
+    headline = [_quantity(name, run) for name, _ in HEADLINE if name in run.summary]
+    more = [_quantity(name, run) for name in run.summary if name not in shown and name != "mesh"]
+    series = run.series.assign(time_min=run.series["time_s"] / 60)
+    columns = [str(name) for name in run.series if str(name) not in ("time_s", "step_s") and run.shows(str(name))]
+    labels = {"time_s": "time [s]", "time_min": "time [min]"} | {name: _labelled(name) for name in columns}
+    first = [name for name in ("csf_pressure_mmHg", "epidural_pressure_needle_mmHg") if name in columns]
+    xs = ["time_min", "time_s"] if run.end > 120 else ["time_s", "time_min"]
+    write(
+        page,
+        title=f"Epidural blood patch: {run.title}",
+        warnings=_warnings(run),
+        asked=asked(run),
+        headline=headline,
+        more=more,
+        charts=[chart("series", "Over time", series, xs, list(dict.fromkeys([*first, *columns])), labels)]
+        if columns
+        else [],
+        pictures=pictures,
+        sure=_sure_of_run(run),
+        provenance=[*_provenance(run.provenance), ("state", f"{run.state}, {duration(run.end)} of model time")],
+        parameters=[row | {"value": _number(row["value"])} for row in run.provenance.get("parameters", [])],
+    )
+
+
+def sweep_page(folder: Path, page: Path) -> None:
+    """Page of a sweep."""
+    pictures = draw_sweep(folder, folder / PICTURES)
+    frame = table(folder)
+    keys = [key for key in varied_keys(folder) if key in frame]
+    numeric = {key: found for key in keys if (found := numbers_of(frame, key)) is not None}
+    data = frame.assign(**{f"{key} (number)": values for key, (_, values) in numeric.items()})
+    labels = {f"{key} (number)": label for key, (label, _) in numeric.items()} | dict(HEADLINES)
+    xs = [f"{key} (number)" for key in numeric] or ["order"]
+    if not numeric:
+        data = data.assign(order=range(1, len(data) + 1))
+    quantities = [name for name, _ in HEADLINES if name in frame and pd.to_numeric(frame[name], errors="coerce").any()]
+    states = frame["state"].value_counts()
+    shown = frame[["case", "state", "reason", *quantities]].head(SHOWN_CASES)
+    write(
+        page,
+        title=f"Epidural blood patch: sweep of {len(frame)} cases",
+        warnings=_sweep_warnings(frame),
+        asked=[
+            ("cases", ", ".join(f"{number} {state}" for state, number in states.items())),
+            *((key, ", ".join(dict.fromkeys(frame[key].astype(str)))) for key in keys),
+        ],
+        cases={
+            "names": ["case", "state", "reason", *(dict(HEADLINES)[name] for name in quantities)],
+            "rows": [[_number(value) for value in row] for row in shown.itertuples(index=False)],
+            "left_out": max(len(frame) - SHOWN_CASES, 0),
+        },
+        charts=[chart("sweep", "Choose what to see", data, xs, quantities, labels, keys, keys)],
+        pictures=pictures,
+        sure=[
+            (
+                "mesh",
+                "; ".join(sorted({str(item) for item in frame.get("mesh", pd.Series(dtype=str)).dropna()})) or "–",
+            ),
+            ("time steps", TIME_ERROR),
+            *bands(frame, keys),
+            ("parameters", NOT_PROPAGATED),
+        ],
+        provenance=_provenance(commit() | {"bloodpatch": version(), "model_version": fem.MODEL_VERSION}),
+    )
+
+
+def comparison_page(folder: Path, page: Path) -> None:
+    """Page of several sweeps held against clinical data, with the study of volume and level to choose from."""
+    from studies.compare import gather
+    from studies.figures import draw
+
+    comparison = gather(folder)
+    figures = draw(comparison, folder / PICTURES)
+    charts = []
+    if comparison.study:
+        rows = [
+            {"case": item.path.name, "level": item.level, "volume_mL": item.volume_mL}
+            | {name: item.number(name) for name, _ in HEADLINES}
+            for item in comparison.study
+        ]
+        data = pd.DataFrame(rows)
+        quantities = [name for name, _ in HEADLINES if data[name].notna().any()]
+        labels = dict(HEADLINES) | {"volume_mL": "volume injected [mL]", "level": "interspace"}
+        if quantities:
+            charts = [
+                chart("study", "Choose what to see", data, ["volume_mL"], quantities, labels, ["level"], ["level"])
+            ]
+    render(comparison, figures, page, charts, script())
+
+
+def write(page: Path, **values: Any) -> None:
+    """Fill in the template; what every page says is added here."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    fitted = [row.key for row in parameter_table().values() if row.tag == "calibrated"]
+    text = environment.get_template("report.html.jinja").render(
+        {"headline": [], "more": [], "cases": None, "charts": [], "parameters": []}
+        | values
+        | {
+            "pictures": [{"caption": item.caption, "data": embedded(item)} for item in values["pictures"]],
+            "calibrated": f"Calibrated parameters: {', '.join(fitted) or 'none'}. They may look at these only:",
+            "calibration": calibration_lines(),
+            "limits": LIMITS,
+            "version": version(),
+            "model_version": fem.MODEL_VERSION,
+            "script": script(),
+        }
+    )
+    write_text(page, text)
+
+
+def calibration_lines() -> list[str]:
+    """Every figure that a parameter may be chosen by, in words."""
+    quantities = sorted(
+        {str(name) for path in (CLINICAL / "calibration").glob("*.csv") for name in pd.read_csv(path)["quantity"]}
+    )
+    return [
+        f"{row.study}, {row.volume_mL:g} mL of {row.injectate}: {NAMES.get(name, name)} {row.value:g}"
+        f"{'' if math.isnan(row.sd) else f' ± {row.sd:g}'} {row.unit} ({row.tag}; {row.note})"
+        for name in quantities
+        for row in measurements("calibration", name)
+    ]
+
+
+def embedded(picture: Picture) -> str:
+    """The picture as it stands in the page: the moving one, else the smaller of vector and raster file."""
+    path = min(picture.files, key=lambda file: file.stat().st_size)
+    kind = {".svg": "svg+xml", ".png": "png", ".gif": "gif"}[path.suffix]
+    return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
+
+
+def asked(run: Run) -> list[tuple[str, str]]:
+    """The case in the words of its file: patient, injections, leaks, window."""
+    tree = case_tree(run.case)
+    lines = [("patient", str(tree["patient"])), ("posture", str(tree["posture"]))]
+    for kind in ("injection", "leak"):
+        for item in tree.get(kind, []):
+            lines.append((kind, ", ".join(f"{key} {value}" for key, value in item.items())))
+    anatomy = tree.get("anatomy", {})
+    lines.append(("window", str(anatomy.get("mesh") or " to ".join(anatomy.get("span", [])))))
+    if anatomy.get("overrides"):
+        lines.append(("anatomy", str(anatomy["overrides"])))
+    lines.append(("CSF", ", ".join(f"{key} {value}" for key, value in tree.get("csf", {}).items())))
+    lines.append(("follow-up", str(tree["time"]["follow_up"])))
+    return lines
+
+
+def _warnings(run: Run) -> list[str]:
+    lines = [note_of(run)]
+    if run.state != "done":
+        reason = f": {run.status.reason}" if run.status and run.status.reason else ""
+        lines.append(f"The run is {run.state}{reason}. What was reached is shown.")
+    if run.case.mesh.size == "draft":
+        lines.append("A draft mesh is for a first look, not for a result.")
+    if run.not_modelled:
+        lines.append(f"Not modelled in this version, constant zero: {', '.join(run.not_modelled)}.")
+    if not run.fields.moments:
+        lines.append("No fields were written: there are no cuts and no 3D view.")
+    return lines
+
+
+def _sweep_warnings(frame: pd.DataFrame) -> list[str]:
+    bad = frame[~frame["state"].isin(["done", "waiting", "started"])]
+    lines = [f"{len(bad)} cases did not finish; the table says why."] if len(bad) else []
+    left = int(frame["state"].isin(["waiting", "started"]).sum())
+    return lines + ([f"{left} cases have not ended yet."] if left else [])
+
+
+def _sure_of_run(run: Run) -> list[tuple[str, str]]:
+    size = run.case.mesh.size if run.case.anatomy.mesh is None else "own mesh"
+    share = run.case.csf.spinal_share
+    rows = [
+        ("mesh", f"{mesh_note(run.case)}" if size in mesh_errors() else f"{size}; discretisation error not known"),
+        ("time steps", TIME_ERROR),
+        ("volume balance, largest error", _number(run.value("volume_balance_error_max"))),
+        ("network stiffness", "invented; vary materials.network.youngs_modulus in a sweep for its band"),
+        (
+            "spinal share of the compliance",
+            f"{share:g} as given"
+            if share is not None
+            else "measured in the window; vary csf.spinal_share for its band",
+        ),
+        ("parameters", NOT_PROPAGATED),
+    ]
+    return rows
+
+
+def _provenance(data: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = []
+    for key, value in data.items():
+        if key == "parameters":
+            continue
+        if isinstance(value, dict):
+            value = ", ".join(f"{name} {item}" for name, item in value.items())
+        lines.append((key.replace("_", " "), str(value)))
+    return lines
+
+
+def _quantity(name: str, run: Run) -> dict[str, str]:
+    entry = run.summary[name]
+    words = dict(HEADLINE).get(name, name)
+    return {
+        "name": words, "value": _number(entry.get("value")), "unit": str(entry.get("unit", "")),
+        "definition": str(entry.get("definition", "")),
+    }  # fmt: skip
+
+
+def _labelled(name: str) -> str:
+    stem, _, unit = name.rpartition("_")
+    if unit in ("mmHg", "mL", "mm", "mm2", "s", "segments"):
+        return f"{stem.replace('_', ' ')} [{unit}]"
+    if name.endswith("_mL_per_min"):
+        return f"{name.removesuffix('_mL_per_min').replace('_', ' ')} [mL/min]"
+    return f"{name.replace('_', ' ')} [1]"
+
+
+def _number(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return "–" if value is None else str(value).lower()
+    if isinstance(value, int | float) or hasattr(value, "item"):
+        number = float(value)
+        return "–" if math.isnan(number) else f"{number:.4g}"
+    return str(value)

@@ -1,0 +1,185 @@
+"""The page of a run, a sweep or a comparison, opened as a reader opens it where Chromium is installed."""
+
+import html
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from studies.demo import CASES
+from studies.page import LIMITS
+from studies.report.chart import MOST_POINTS, chart
+from studies.report.sure import bands
+from studies.study import read_study
+from studies.sweep import execute, prepare
+from tests.studies.fake import NAME
+from tests.studies.seeing import make_run
+
+ON_HOST = Path(__file__).parents[2] / "env" / "on-host"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PHONE, DESK = 390, 1280
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """A report of each kind."""
+    from studies.report import report
+
+    top = tmp_path_factory.mktemp("pages")
+    run = make_run(top / "run")
+    vary = ["injection.0.volume=5mL,10mL,20mL", "injection.0.level=L3/L4,T8/T9", "csf.spinal_share=0.32,0.69"]
+    case = top / "case.toml"
+    case.write_text('[[injection]]\nlevel = "L3/L4"\nvolume = "10 mL"\n')
+    demo = [prepare(read_study(CASES / f"{name}.toml"), top / "all" / name) for name in ("demo", "higuchi", "pratt")]
+    assert execute([prepare(read_study(case, vary), top / "sweep"), *demo], 2, simulator=NAME) == 0
+    return {"run": report(run), "sweep": report(top / "sweep"), "comparison": report(top / "all")}
+
+
+KINDS = ("run", "sweep", "comparison")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_stands_alone_and_says_what_it_must(kind, pages):
+    page = pages[kind].read_text(encoding="utf-8")
+    plain = page.replace("http://www.w3.org/2000/svg", "")
+    assert not re.search(r"(src|href|url)\s*[=(]\s*[\"']?(https?:|//)", plain)
+    assert "https://" not in plain
+    assert "<link" not in plain
+    for said in ("Research use only", "What was calibrated on what", "Limits", "Higuchi 2005", "discretisation error"):
+        assert said in page, said
+    for limit in LIMITS:
+        assert html.escape(limit) in page
+    assert "data:image/" in page
+    for text in re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', page, re.S):
+        assert json.loads(text)["rows"]
+
+
+def test_page_of_a_run_says_how_sure_and_where_from(pages):
+    page = pages["run"].read_text(encoding="utf-8")
+    for said in ("network stiffness", "spinal share", "volume balance", "time steps", "invented", "assumed",
+                 "6 mL", "T11/T12", "constant zero", "leaked_csf_mL", "ranks"):  # fmt: skip
+        assert said in page, said
+
+
+def test_page_of_a_sweep_gives_bands_over_what_is_not_known(pages):
+    page = pages["sweep"].read_text(encoding="utf-8")
+    assert "not varied in this sweep (mesh.size)" in page
+    assert re.search(r"spinal share of the compliance</td><td class=\"text\">widest band: CSF rise", page)
+    assert "12 done" in page
+
+
+def test_bands_hold_everything_else_fixed():
+    frame = pd.DataFrame(
+        {
+            "state": "done", "csf.spinal_share": [0.3, 0.7, 0.3, 0.7],
+            "injection.0.volume": ["5 mL", "5 mL", "9 mL", "9 mL"],
+            "csf_pressure_rise_mmHg": [1.0, 1.5, 8.0, 9.0],
+        }
+    )  # fmt: skip
+    words = dict(bands(frame, ["csf.spinal_share", "injection.0.volume"]))
+    assert words["spinal share of the compliance"] == "widest band: CSF rise 8 to 9 mmHg"
+    frame["state"] = "failed"
+    assert "no two finished" in dict(bands(frame, ["csf.spinal_share"]))["spinal share of the compliance"]
+
+
+def test_text_of_a_case_cannot_end_the_script():
+    frame = pd.DataFrame({"case": ["</script><b>", "b"], "x": [1.0, float("nan")], "y": [2.0, 3.0]})
+    text = str(chart("c", "t", frame, ["x"], ["y"], {})["json"])
+    assert "</script" not in text
+    assert json.loads(text)["rows"] == [
+        {"case": "</script><b>", "x": 1.0, "y": 2.0},
+        {"case": "b", "x": None, "y": 3.0},
+    ]
+
+
+def test_a_long_series_is_thinned_and_keeps_its_ends():
+    frame = pd.DataFrame({"x": range(5000), "y": range(5000)})
+    rows = json.loads(str(chart("c", "t", frame, ["x"], ["y"], {})["json"]))["rows"]
+    assert len(rows) <= MOST_POINTS + 1
+    assert (rows[0]["x"], rows[-1]["x"]) == (0, 4999)
+
+
+def browser() -> list[str]:
+    """Command that starts Chromium, on the machine itself if need be; skips where there is none."""
+    ways: list[list[str]] = [[], [str(ON_HOST)]] if Path("/usr/.host").exists() else [[]]
+    for way in ways:
+        asked = [*way, "sh", "-c", "; ".join(f"command -v {name}" for name in BROWSERS)]
+        found = subprocess.run(asked, capture_output=True, text=True).stdout.split()
+        if found:
+            return [*way, found[0], "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                    "--host-resolver-rules=MAP * ~NOTFOUND"]  # fmt: skip
+    pytest.skip("Chromium is not installed")
+
+
+PROBE = """<script>
+const frame = document.querySelector("iframe");
+addEventListener("load", () => setTimeout(() => {
+  const inner = frame.contentDocument, view = frame.contentWindow;
+  const wide = [...inner.querySelectorAll("body > *")].filter((e) => e.getBoundingClientRect().right > WIDTH + 1);
+  const charts = [...inner.querySelectorAll(".chart")];
+  const before = charts.map((c) => c.querySelector("svg").dataset.points);
+  const pick = charts.length ? [...charts[0].querySelectorAll("select")].pop() : null;
+  if (pick && pick.options.length > 1) {
+    pick.value = pick.options[1].value; pick.dispatchEvent(new view.Event("change"));
+  }
+  const dot = inner.querySelector(".chart circle");
+  if (dot) dot.dispatchEvent(new view.Event("mouseenter"));
+  document.body.dataset.found = JSON.stringify({
+    overflow: inner.documentElement.scrollWidth - WIDTH, wide: wide.map((e) => e.outerHTML.slice(0, 80)),
+    points: before, after: charts.map((c) => c.querySelector("svg").dataset.points),
+    tip: charts.length ? charts[0].querySelector(".tip").textContent : "",
+    images: [...inner.images].every((i) => i.complete && i.naturalWidth > 0), count: inner.images.length});
+}, 600));
+</script>"""
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_opens_in_chromium(kind, width, pages, tmp_path):
+    command = browser()
+    source = html.escape(pages[kind].read_text(encoding="utf-8"), quote=True)
+    wrapper = tmp_path / "wrapper.html"
+    frame = f'<iframe srcdoc="{source}" style="width:{width}px;height:800px;border:0"></iframe>'
+    wrapper.write_text(f"<!doctype html><body>{frame}{PROBE.replace('WIDTH', str(width))}", encoding="utf-8")
+    options = [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=8000", "--dump-dom"]
+    ended = subprocess.run(
+        [*command, *options, wrapper.as_uri()], capture_output=True, text=True, timeout=240, env=plain()
+    )
+    dom = ended.stdout
+    match = re.search(r'data-found="([^"]*)"', dom)
+    assert match, ended.stderr[-600:]
+    found = json.loads(html.unescape(match[1]))
+    assert found["overflow"] <= 0, found
+    assert found["wide"] == []
+    assert found["images"]
+    assert found["count"] >= (1 if kind == "sweep" else 4)
+    assert found["points"]
+    assert all(int(number) > 1 for number in found["points"])
+    assert found["after"]
+    assert " " in found["tip"]
+    assert "Hover" not in found["tip"]
+    if kind == "sweep":
+        assert int(found["after"][0]) < int(found["points"][0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_prints_to_pdf(kind, pages, tmp_path):
+    command = browser()
+    out = tmp_path / "page.pdf"
+    options = [f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={out}", "--no-pdf-header-footer"]
+    subprocess.run(
+        [*command, *options, pages[kind].as_uri()], capture_output=True, timeout=240, check=True, env=plain()
+    )
+    data = out.read_bytes()
+    assert data[:5] == b"%PDF-"
+    assert len(data) > 30_000
+    assert len(re.findall(rb"/Type\s*/Page\b", data)) >= 2
+
+
+def plain() -> dict[str, str]:
+    """The variables of a program that is not of this environment."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("OMPI_", "PYTHON", "LD_"))}
