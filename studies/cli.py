@@ -120,6 +120,9 @@ def sweep(
         typer.Option("--dry-run", help="say what would be computed; write the design and a pilot of a few steps only"),
     ] = False,
     pilot: Annotated[bool, typer.Option("--pilot/--no-pilot", help="with --dry-run: measure a few steps")] = True,
+    only_prepare: Annotated[
+        bool, typer.Option("--prepare", help="write the plan and run nothing: for a scheduler that calls compute")
+    ] = False,
     time_limit: Annotated[
         str | None, typer.Option("--time-limit", metavar="TIME", help="after which a case counts as hung; default 12 h")
     ] = None,
@@ -140,7 +143,11 @@ def sweep(
         write_design(plan, out)
         tell_what(plan, out, jobs, pilot)
         return DONE
-    status = execute([prepare(plan, out, resume)], jobs, resume, executor=executor)
+    sweep = prepare(plan, out, resume)
+    if only_prepare:
+        say(f"{out / 'plan.json'}: {len(plan.cases)} cases along {len(plan.groups)} paths")
+        return DONE
+    status = execute([sweep], jobs, resume, executor=executor)
     if status != INTERRUPTED:
         say(f"{out / 'results.csv'}: {len(plan.cases)} cases")
     return status
@@ -187,8 +194,11 @@ def status(folder: Folder) -> int:
 def collect(folder: Folder) -> int:
     """Write the table of a sweep from whatever has finished."""
     from studies.results import collect as collect_table
+    from studies.results import shortfall
 
     frame = collect_table(folder)
+    if said := shortfall(frame):
+        say(said)
     say(f"{folder / 'results.csv'}: {len(frame)} cases, {int((frame['state'] == 'done').sum())} done")
     return DONE
 

@@ -63,11 +63,12 @@ class Estimate:
         """Take what the running paths hold as what a path needs."""
         self.most = max([self.most, *self.held.values()])
 
-    def fits(self, free: int) -> bool:
+    def fits(self, free: int, unmeasured: int = 0) -> bool:
         """Whether one more path fits beside what the running ones may still grow by.
 
         Args:
             free: memory that can be had [B].
+            unmeasured: paths that were started since the last look.
         """
-        growth = sum(max(self.per_job - held, 0) for held in self.held.values())
+        growth = sum(max(self.per_job - held, 0) for held in self.held.values()) + unmeasured * self.per_job
         return free - growth >= self.per_job

@@ -201,7 +201,8 @@ class Pool:
             self.running.append(Job(path, rung, worker, [case.name for case in due]))
 
     def _room(self) -> bool:
-        return self.warm and self.memory.fits(available())
+        unmeasured = sum(job.worker.pid not in self.memory.held for job in self.running)
+        return self.warm and self.memory.fits(available(), unmeasured)
 
     def _has_disk(self, folder: Path) -> bool:
         """Whether there is room for one more path; running ones may end where there is none."""

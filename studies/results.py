@@ -35,6 +35,7 @@ __all__ = [
     "last_time",
     "read_plan",
     "read_summary",
+    "shortfall",
     "table",
     "with_numbers",
 ]
@@ -79,6 +80,28 @@ def _table(states: list[CaseState]) -> pd.DataFrame:
     middle = list(_NAMED[2:])
     rest = [name for name in frame.columns if name not in first and name not in middle]
     return frame[[*first, *middle, *rest]]
+
+
+def shortfall(frame: pd.DataFrame) -> str:
+    """One line that says how many cases have no result, and in which corner of the design; empty where all have.
+
+    Args:
+        frame: the table of a sweep.
+    """
+    without = frame[frame["state"] != "done"]
+    if without.empty:
+        return ""
+    states = ", ".join(f"{number} {state}" for state, number in without["state"].value_counts().items())
+    varied = [name for name in frame.columns[2 : list(frame.columns).index("state")] if frame[name].nunique() > 1]
+    corner = [
+        f"{name} = {without[name].iloc[0]}"
+        for name in varied
+        if without[name].nunique() == 1 and not any(name.startswith(f"{other}_") for other in varied)
+    ]
+    where = f"; all of them at {', '.join(corner)}" if corner and len(without) > 1 else ""
+    reasons = without["reason"][without["reason"] != ""]
+    why = f"; the first: {reasons.iloc[0]}" if len(reasons) else ""
+    return f"{len(without)} of {len(frame)} cases have no result ({states}){where}{why}"
 
 
 def collect(folder: Path) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,7 @@ from studies.errors import InputError
 from studies.ladder import is_invalid
 from studies.process import search_path, stop_process
 from studies.provenance import mesh_note
-from studies.reading import case_toml, read_case
+from studies.reading import case_toml, read_case, validate_case
 from studies.resolve import end_of_injection, resolve
 from studies.runfolder import Status, check_folder, locked, read_status, write_status, write_text
 from studies.solver import mesh_of, run_key
@@ -56,17 +57,46 @@ def run(
     Raises:
         InputError: the case or the folder cannot be used.
     """
+    if ranks_here() > 1:
+        return _run_under_mpirun(case_file, out, settings, quiet, simulator)
+    case = _to_run(case_file, out, settings, quiet, simulator)
+    if case is None:
+        return DONE
+    if ranks > 1:
+        return _launch(case_toml(case), run_key(case), out, ranks, quiet, simulator)
+    return run_resolved(case, out, quiet, simulator)
+
+
+def _to_run(case_file: Path, out: Path, settings: Sequence[str], quiet: bool, simulator: str) -> Case | None:
+    """The resolved case; None where it is finished already."""
     case = resolve(read_case(case_file, settings))
-    text, key = case_toml(case), run_key(case)
-    if check_folder(out, key, text):
+    if check_folder(out, run_key(case), case_toml(case)):
         if not quiet:
             say(f"{out}: this case is finished already")
-        return DONE
+        return None
     if simulator == SIMULATOR:
         _check_mesh(case)
-    if ranks > 1 and ranks_here() == 1:
-        return _launch(text, key, out, ranks, quiet, simulator)
-    return run_resolved(case, out, quiet, simulator)
+    return case
+
+
+def _run_under_mpirun(case_file: Path, out: Path, settings: Sequence[str], quiet: bool, simulator: str) -> int:
+    """Run as one of the ranks of an `mpirun` of the user's: the first one looks at case and folder for all."""
+    from mpi4py import MPI
+
+    comm = MPI.COMM_WORLD
+    case: Case | None = None
+    error: InputError | None = None
+    if comm.rank == 0:
+        try:
+            case = _to_run(case_file, out, settings, quiet, simulator)
+        except InputError as refused:
+            error = refused
+    text, refused_there = comm.bcast((case_toml(case) if case else "", error is not None))
+    if error is not None:
+        raise error
+    if refused_there:
+        return BAD_INPUT
+    return run_resolved(validate_case(tomllib.loads(text)), out, quiet, simulator) if text else DONE
 
 
 def _check_mesh(case: Case) -> None:

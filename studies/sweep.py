@@ -23,7 +23,7 @@ from studies.ladder import is_no_space
 from studies.pool import Pool, StoppedError
 from studies.reading import case_toml
 from studies.resolve import end_of_injection
-from studies.results import collect, with_numbers
+from studies.results import collect, shortfall, with_numbers
 from studies.solver import run_key
 from studies.standing import LOGS, PLAN, RUNS, CaseState, case_states, counts, is_sweep
 from studies.study import Plan, StudyCase
@@ -180,6 +180,9 @@ def execute(
     if stopped:
         complain(stopped)
         return FAILED
+    for frame in frames:
+        if said := shortfall(frame):
+            complain(said)
     wrong = [case for folder in folders for case in case_states(folder) if case.state in ("failed", "invalid")]
     for case in wrong[:MAX_COMPLAINTS]:
         complain(f"{case.path}: {case.state}: {case.reason}")

@@ -33,6 +33,8 @@ from tests.studies.fake import (
     SMALLER,
 )
 
+GB = 2**30
+
 
 class Inline(Launcher):
     """Runs a worker where it is started: the same command, without a process of its own."""
@@ -327,11 +329,13 @@ def test_no_more_paths_than_memory_holds():
     assert estimate.per_job == 1200
     assert estimate.fits(1400)
     assert not estimate.fits(1399)
+    assert estimate.fits(2600, unmeasured=1)
+    assert not estimate.fits(2599, unmeasured=1)
 
 
 def test_the_pool_starts_the_first_path_alone_and_then_what_fits(tmp_path, monkeypatch):
     out = tmp_path / "out"
-    prepare(plan(tmp_path, range(30, 36), ("5 mL",)), out)
+    prepare(plan(tmp_path, range(30, 40), ("5 mL",)), out)
 
     class Recording(Launcher):
         def __init__(self):
@@ -340,14 +344,15 @@ def test_the_pool_starts_the_first_path_alone_and_then_what_fits(tmp_path, monke
 
         def start(self, arguments, log):
             self.started.append(arguments[1])
-            return Worker(os.getpid())
+            return Worker(len(self.started))
 
         def wait(self, timeout):
             pass
 
     monkeypatch.setattr(pool, "Launcher", Recording)
-    monkeypatch.setattr(pool, "available", lambda: 10 * 2**30)
-    monkeypatch.setattr(memory, "resident", lambda pid: 2 * 2**30)
+    # 13 GB in all; a path that has been looked at holds 2 GB, and is taken to need 2.4 GB.
+    monkeypatch.setattr(pool, "available", lambda: 13 * GB - sum(made.memory.held.values()))
+    monkeypatch.setattr(memory, "resident", lambda pid: 2 * GB)
     made = pool.Pool([out], 8, NAME)
     made.waiting = list(made.paths)
     made._start_what_fits()
@@ -356,12 +361,11 @@ def test_the_pool_starts_the_first_path_alone_and_then_what_fits(tmp_path, monke
     case = made.states[out, made.running[0].path.members[0]["name"]]
     case.path.mkdir(parents=True)
     (case.path / "steps.jsonl").write_text("{}\n")  # its model stands
-    for _ in range(8):
+    for _ in range(3):
         made._look()
         made._start_what_fits()
-    # 10 GB are free beside what runs, a path takes 2.4 GB: all running ones may still grow to that.
-    assert 2 <= len(made.launcher.started) <= 6
-    assert made.memory.per_job == int(2.4 * 2**30)
+        assert len(made.launcher.started) == 5
+    assert made.memory.per_job == int(2.4 * GB)
     made.running.clear()
 
 
