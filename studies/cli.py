@@ -236,6 +236,19 @@ def report(folder: Folder) -> int:
 
 
 @app.command()
+def calibrate(
+    study: Annotated[Path, typer.Argument(metavar="STUDY", help="study file with [calibrate]")],
+    out: Out,
+    settings: Set = None,
+    jobs: Jobs = None,
+) -> int:
+    """Fit at most as many parameters as there are independent data, with uncertainty."""
+    from studies.calibrate import calibrate as fit
+
+    return fit(study, _writable(out), settings or [], jobs)
+
+
+@app.command()
 def demo(out: Out = Path("results/demo"), jobs: Jobs = None) -> int:
     """The main job: volume and level, held against clinical data."""
     from studies.demo import demo as run_demo

@@ -1,0 +1,135 @@
+"""Gauss-Newton on the logarithms of parameters with a Gaussian prior, and the posterior linearised where it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+Model = Callable[[list[Array]], list[Array]]
+"""Predictions of all data at each of a list of points; what it computes at a time is its own business."""
+
+HALVINGS: Final = 4
+"""How often a step that makes things worse is halved."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The outcome of a fit, in logarithms of the parameters.
+
+    Attributes:
+        mode: most probable parameters (p,).
+        covariance: of the posterior, linearised at the mode (p, p).
+        jacobian: of the predictions (d, p).
+        predicted: predictions at the mode (d,).
+        cost: half the sum of squares of the weighted misfits, prior included.
+        iterations: Gauss-Newton steps taken.
+        converged: whether the last step was below the tolerance.
+        path: every point that was accepted, with its cost.
+    """
+
+    mode: Array
+    covariance: Array
+    jacobian: Array
+    predicted: Array
+    cost: float
+    iterations: int
+    converged: bool
+    path: tuple[tuple[tuple[float, ...], float], ...]
+
+    @property
+    def sigma(self) -> Array:
+        """Posterior standard deviation of every logarithm (p,)."""
+        return np.asarray(np.sqrt(np.diag(self.covariance)))
+
+    @property
+    def correlation(self) -> Array:
+        """Posterior correlation (p, p)."""
+        return np.asarray(self.covariance / np.outer(self.sigma, self.sigma))
+
+
+def gauss_newton(
+    model: Model,
+    measured: Array,
+    error: Array,
+    prior: Array,
+    prior_sigma: Array,
+    step: float,
+    tolerance: float,
+    max_iterations: int,
+) -> Fit:
+    """Most probable parameters and their linearised posterior.
+
+    Args:
+        model: predictions at points.
+        measured: data (d,).
+        error: their standard deviations (d,).
+        prior: prior means (p,).
+        prior_sigma: prior standard deviations (p,).
+        step: of the forward differences.
+        tolerance: largest change of a parameter at which it ends.
+        max_iterations: steps at most.
+
+    Returns:
+        The fit; `converged` is False where the steps ran out or none made it better.
+    """
+
+    def cost(point: Array, predicted: Array) -> float:
+        return 0.5 * float((((measured - predicted) / error) ** 2).sum() + (((point - prior) / prior_sigma) ** 2).sum())
+
+    point = prior.copy()
+    path: list[tuple[tuple[float, ...], float]] = []
+    converged, iterations = False, 0
+    while True:
+        predicted, jacobian = _linearised(model, point, step)
+        now = cost(point, predicted)
+        path.append((tuple(float(value) for value in point), now))
+        weighted = jacobian / error[:, None]
+        hessian = weighted.T @ weighted + np.diag(prior_sigma**-2.0)
+        covariance: Array = np.asarray(np.linalg.inv(hessian), dtype=np.float64)
+        slope = weighted.T @ ((measured - predicted) / error) - (point - prior) / prior_sigma**2
+        change = covariance @ slope
+        if np.abs(change).max() < tolerance:
+            converged = True
+            break
+        if iterations == max_iterations:
+            break
+        found = _descend(model, cost, point, change, now)
+        if found is None:
+            break
+        iterations += 1
+        point = found
+    return Fit(point, covariance, jacobian, predicted, now, iterations, converged, tuple(path))
+
+
+def _linearised(model: Model, point: Array, step: float) -> tuple[Array, Array]:
+    beside = [point + step * direction for direction in np.eye(len(point))]
+    here, *others = model([point, *beside])
+    return here, np.column_stack([(other - here) / step for other in others])
+
+
+def _descend(
+    model: Model, cost: Callable[[Array, Array], float], point: Array, change: Array, now: float
+) -> Array | None:
+    """The first point along a step, halved as often as allowed, at which the cost is lower."""
+    for halving in range(HALVINGS + 1):
+        candidate = point + change * 0.5**halving
+        (predicted,) = model([candidate])
+        if np.isfinite(predicted).all() and cost(candidate, predicted) < now:
+            return np.asarray(candidate)
+    return None
+
+
+def summary(fit: Fit, names: list[str], prior_sigma: Array) -> dict[str, Any]:
+    """Width of the posterior against the prior, and correlations, by name."""
+    ratios, correlation = fit.sigma / prior_sigma, fit.correlation
+    return {
+        "width_ratio": {name: float(ratio) for name, ratio in zip(names, ratios, strict=True)},
+        "correlation": {
+            one: {other: float(correlation[i, j]) for j, other in enumerate(names)} for i, one in enumerate(names)
+        },
+    }
