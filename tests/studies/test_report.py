@@ -122,6 +122,7 @@ addEventListener("load", () => setTimeout(() => {
   const wide = [...inner.querySelectorAll("body > *")].filter((e) => e.getBoundingClientRect().right > WIDTH + 1);
   const charts = [...inner.querySelectorAll(".chart")];
   const before = charts.map((c) => c.querySelector("svg").dataset.points);
+  const groups = charts.map((c) => Number(c.querySelector("svg").dataset.groups));
   const pick = charts.length ? [...charts[0].querySelectorAll("select")].pop() : null;
   if (pick && pick.options.length > 1) {
     pick.value = pick.options[1].value; pick.dispatchEvent(new view.Event("change"));
@@ -130,7 +131,7 @@ addEventListener("load", () => setTimeout(() => {
   if (dot) dot.dispatchEvent(new view.Event("mouseenter"));
   document.body.dataset.found = JSON.stringify({
     overflow: inner.documentElement.scrollWidth - WIDTH, wide: wide.map((e) => e.outerHTML.slice(0, 80)),
-    points: before, after: charts.map((c) => c.querySelector("svg").dataset.points),
+    points: before, groups: groups, after: charts.map((c) => c.querySelector("svg").dataset.points),
     tip: charts.length ? charts[0].querySelector(".tip").textContent : "",
     images: [...inner.images].every((i) => i.complete && i.naturalWidth > 0), count: inner.images.length});
 }, 600));
@@ -162,6 +163,8 @@ def test_a_page_opens_in_chromium(kind, width, pages, tmp_path):
     assert found["after"]
     assert " " in found["tip"]
     assert "Hover" not in found["tip"]
+    # A line per level and spinal share; volumes lie along the axis and make no lines of their own.
+    assert found["groups"] == {"run": [1], "sweep": [4], "comparison": [2]}[kind]
     if kind == "sweep":
         assert int(found["after"][0]) < int(found["points"][0])
 
