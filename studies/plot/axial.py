@@ -153,7 +153,7 @@ def axial_figure(run: Run) -> tuple[Figure, str] | None:
     ratio = (limits[1][1] - limits[1][0]) / (limits[0][1] - limits[0][0])
     width = 2.9
     columns = len(made)
-    figure = Figure(figsize=(max(width * columns, 5.8), width * ratio + 1.75), layout="compressed")
+    figure = Figure(figsize=(max(width * columns, 5.8), width * ratio + 1.5), layout="compressed")
     cells = figure.add_gridspec(2, columns, height_ratios=[width * ratio, 0.5])
     row = [figure.add_subplot(cells[0, index]) for index in range(columns)]
     before = made[0][1] if chosen[0][1].time == 0.0 else None
