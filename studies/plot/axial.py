@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from studies.plot.fields import CONTENT, Cut, Moment, cut, joined
+from studies.plot.fields import CLOT, CONTENT, Cut, Moment, cut, joined
 from studies.plot.run import DAY, HOUR, Run, duration
 from studies.plot.style import (
     BONE,
+    CLOT_LINE,
     CORD,
     CORD_LINE,
     CSF,
@@ -99,6 +100,8 @@ def draw_axial(axes: Axes, parts: dict[str, Cut], before: dict[str, Cut] | None,
         if name == "epidural" and content is not None:
             shaded(axes, part, np.clip(content, 0.0, FULL), Normalize(0.0, FULL), PATCH_MAP)
             edge_of_patch(axes, part, content, "white")
+            if CLOT in part.arrays:
+                edge_of_patch(axes, part, part.arrays[CLOT], CLOT_LINE)
         else:
             faces = part.points[part.triangles]
             axes.add_collection(PolyCollection(list(faces), facecolor=colour, edgecolor=colour, lw=0.3))
@@ -164,6 +167,8 @@ def axial_figure(run: Run) -> tuple[Figure, str] | None:
         axes.set_title(f"{title}\nsac {sac:.0f} mm²{loss}", fontsize=9)
     scale_bar(row[0])
     legend = [item for item in LEGEND if "cord" not in str(item.get_label()) or not made[0][1]["cord"].empty]
+    if any(CLOT in parts["epidural"].arrays for _, parts in made):
+        legend.append(Line2D([], [], color=CLOT_LINE, lw=1, label="edge of the clot (content 10 %)"))
     legend_row(figure.add_subplot(cells[1, :]), legend, 3)
     figure.suptitle(f"Axial cut at {name}: {run.title}", fontsize=10)
     caption = (

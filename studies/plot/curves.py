@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from studies.plot.axial import moments
 from studies.plot.fields import Array, Moment
 from studies.plot.run import DAY, HOUR, Run, duration
-from studies.plot.style import GREY, LINES, level_axis
+from studies.plot.style import GREY, LEAK_LINE, LEAK_WORDS, LINES, level_axis
 from studies.resolve import end_of_injection
 
 LONG: Final = 2 * HOUR
@@ -142,6 +142,8 @@ def canal_figure(run: Run) -> tuple[Figure, str] | None:
         level_axis(axes, run.places.ticks, run.places.borders)
         for z in run.injected_heights.values():
             axes.axvline(z, color="black", lw=0.8, ls=(0, (1, 1.5)))
+        for z in run.leak_heights.values():
+            axes.axvline(z, color=LEAK_LINE, lw=1.2, ls="-.")
     column[0].invert_xaxis()  # shared: cranial on the left everywhere
     column[0].legend(loc="best", fontsize=7.5, ncols=2)
     column[-1].set_xlabel("level, cranial to caudal" if run.places.ticks else "height [mm], cranial to caudal")
@@ -149,7 +151,7 @@ def canal_figure(run: Run) -> tuple[Figure, str] | None:
     return figure, (
         "Per axial slice: area of the thecal sac and of the cord, largest displacement of the cord since baseline, and "
         "area of the patch (deformed epidural area with an injected content of at least 10 %). Dotted: injected "
-        "interspace; thin lines: borders of the levels."
+        f"interspace{LEAK_WORDS if run.leak_heights else ''}; thin lines: borders of the levels."
     )
 
 

@@ -137,10 +137,18 @@ class Run:
         levels = {name: (borders[i + 1], borders[i]) for i, name in enumerate(names) if i + 1 < len(borders)}
         return Places(levels, inside)
 
-    @cached_property
+    @property
     def injected_heights(self) -> dict[str, float]:
         """Height of every injected interspace [mm], cranial first; those whose place is not known are left out."""
-        names = dict.fromkeys(item.level for item in self.case.injection)
+        return self._heights([item.level for item in self.case.injection])
+
+    @property
+    def leak_heights(self) -> dict[str, float]:
+        """Height of every interspace with a leak [mm], cranial first."""
+        return self._heights([item.level for item in self.case.leak])
+
+    def _heights(self, levels: list[str]) -> dict[str, float]:
+        names = dict.fromkeys(levels)
         known = {name: self.places.interspaces[name] for name in names if name in self.places.interspaces}
         return dict(sorted(known.items(), key=lambda item: -item[1]))
 

@@ -18,6 +18,7 @@ from studies.plot.style import (
     CORD_LINE,
     FULL,
     GREY,
+    LEAK_LINE,
     PRESSURE_MAP,
     SAC_LINE,
     SPREAD_MAP,
@@ -85,11 +86,12 @@ def sagittal_figure(run: Run) -> tuple[Figure, str] | None:
         axes.tick_params(length=0)
         for border in run.places.borders:
             axes.axhline(border, color="#d0d0d0", lw=0.5, zorder=0)
-    for z in run.injected_heights.values():
+    marks = [(z, "black") for z in run.injected_heights.values()] + [(z, LEAK_LINE) for z in run.leak_heights.values()]
+    for z, colour in marks:
         low, high = row[0].get_xlim()
         row[0].annotate(
             "", (low + 0.05 * (high - low), z), (low - 0.25 * (high - low), z), annotation_clip=False,
-            arrowprops={"arrowstyle": "-|>", "color": "black", "lw": 1.2},
+            arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 1.2},
         )  # fmt: skip
     figure.colorbar(
         ScalarMappable(norm, PRESSURE_MAP), ax=row[:columns], location="bottom", label="pore pressure [mmHg]",
@@ -104,7 +106,7 @@ def sagittal_figure(run: Run) -> tuple[Figure, str] | None:
         f"Sagittal cut in the midline, seen from the left (anterior to the left), drawn {WIDER:g} times as wide as it "
         "is. Left: pore pressure, which jumps across the dura (blue line). Right: injected content per reference "
         "volume; dark line: "
-        f"10 %. Arrow: injected interspace. {missing}"
+        f"10 %. Arrow: injected interspace{LEAK_WORDS if run.leak_heights else ''}. {missing}"
     )
     return figure, caption.strip()
 

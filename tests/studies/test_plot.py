@@ -1,6 +1,7 @@
 import math
 import xml.etree.ElementTree as ElementTree
 
+import meshio
 import numpy as np
 import pytest
 
@@ -166,3 +167,29 @@ def test_folders_that_hold_nothing(name, command, tmp_path):
 
 def test_durations():
     assert [duration(t) for t in (9, 90, 618, 3 * HOUR, 72 * HOUR)] == ["9 s", "90 s", "10.3 min", "3 h", "3 d"]
+
+
+def test_leak_and_clot_are_shown_when_they_are_there(tmp_path):
+    folder = make_run(tmp_path / "run", (0.0, 18.0))
+    text = (folder / "case.toml").read_text()
+    leak = '\n[[leak]]\nlevel = "T12/L1"\nsite = "dorsal"\n'
+    (folder / "case.toml").write_text(text + leak)
+    for path in (folder / "fields").glob("*_epidural.vtu"):
+        grid = meshio.read(path)
+        grid.cell_data["clot_content"] = [0.8 * grid.cell_data["injected_content"][0]]
+        grid.write(path)
+    series = (folder / "series.csv").read_text().splitlines()
+    lines = [f"{series[0]},leak_flow_mL_per_min", *(f"{line},0.5" for line in series[1:])]
+    (folder / "series.csv").write_text("\n".join(lines) + "\n")
+    run = read_run(folder)
+    assert list(run.leak_heights) == ["T12/L1"]
+    pictures = {name: make(run) for name, make in FIGURES if name != "space"}
+    assert "(purple: leak)" in pictures["sagittal"][1]
+    assert "(purple: leak)" in pictures["along_canal"][1]
+    legends = [legend for axes in pictures["axial"][0].axes if (legend := axes.get_legend()) is not None]
+    legend = [text.get_text() for legend in legends for text in legend.get_texts()]
+    assert "edge of the clot (content 10 %)" in legend
+    assert "leak" in [axes.get_ylabel() for axes in pictures["over_time"][0].axes]
+    bare = {name: make(read_run(make_run(tmp_path / "bare", (0.0, 18.0)))) for name, make in FIGURES if name != "space"}
+    assert "leak" not in [axes.get_ylabel() for axes in bare["over_time"][0].axes]
+    assert "purple" not in bare["sagittal"][1]
