@@ -19,6 +19,7 @@ from studies.plot.style import (
     FULL,
     GREY,
     LEAK_LINE,
+    LEAK_WORDS,
     PRESSURE_MAP,
     SAC_LINE,
     SPREAD_MAP,
