@@ -23,6 +23,10 @@ TITLES: Final = {"early": "early (up to 48 h)", "lasting": "lasting (3 days or m
 SHOWN: Final = ("PDPH", "SIH")
 SYNDROME_WORDS: Final = {"PDPH": "headache after dural puncture", "SIH": "spontaneous hypotension"}
 KEY_COLUMNS: Final = 4
+BESIDE: Final = 0.05
+"""Distance of markers that share a place [share of their bar]."""
+
+TURNS: Final = (0, 1, -1)
 
 
 def relief_figure(held: Sequence[Held], rows: Sequence[ReliefRow]) -> tuple[Figure, str]:
@@ -81,17 +85,19 @@ def _panel(axes: Axes, members: Sequence[tuple[int, Held]], rows: Sequence[Relie
 
 
 def _spread(members: Sequence[Held], rows: Sequence[ReliefRow], predicted: bool) -> dict[str, float]:
-    """Places along their common bar of rows whose volume is not reported: anywhere on it is as good."""
-    bars: dict[tuple[float, float], list[Held]] = {}
+    """Places about the middle of their common bar of rows whose volume is not reported.
+
+    They take turns to the right and to the left, so that no trend with the relief can be seen that is not there.
+    """
+    bars: dict[tuple[float, float], list[tuple[str, float]]] = {}
     for item in sorted(members, key=lambda item: item.row.relief_pct):
         where = _place(item, rows, predicted)
         if where is not None and not where[3]:
-            bars.setdefault((round(where[1], 6), round(where[2], 6)), []).append(item)
+            bars.setdefault((round(where[1], 6), round(where[2], 6)), []).append((item.row.row_id, where[0]))
     return {
-        item.row.row_id: low + (high - low) * (index + 1) / (len(group) + 1)
+        name: middle + BESIDE * (high - low) * TURNS[index % len(TURNS)]
         for (low, high), group in bars.items()
-        if len(group) > 1
-        for index, item in enumerate(group)
+        for index, (name, middle) in enumerate(group)
     }
 
 
@@ -155,6 +161,7 @@ def _caption(held: Sequence[Held], rows: Sequence[ReliefRow], predicted: bool) -
     other = f" {', '.join(stand_in)} rows are predicted with the other patient, as a stand-in." if stand_in else ""
     return (
         f"Published relief against {axis}, primary rows only. Vertical: Wilson's 95 % interval; hollow: n not known. "
-        f"Horizontal: over the reported volumes and levels, or, dotted, over the range of all reported volumes "
-        f"({ranges}) where the source gives none, and markers are spread along that bar.{other} {words}."
+        "Horizontal: over the reported volumes and levels, or, dotted, over the range of all reported volumes "
+        f"({ranges}) where the source gives none; such markers stand beside each other about its middle.{other} "
+        f"{words}."
     )

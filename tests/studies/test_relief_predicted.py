@@ -1,14 +1,16 @@
+import itertools
 import math
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from scipy import stats
 
 from studies.case import Case
 from studies.plot.style import styled
 from studies.protocols import Outcome
 from studies.relief.data import primary, relief_rows
-from studies.relief.figure import relief_figure
+from studies.relief.figure import _spread, relief_figure
 from studies.relief.predicted import hold, predict, stated_range, usable, volume_range
 from studies.relief.table import explained, intervals, pairs, row_table, strata, stratum_table
 
@@ -129,3 +131,16 @@ def test_figure_shows_every_row_once(runs, tmp_path):
         assert shown + skipped == 1, number
     assert "cannot be told" in caption
     assert ("no predictions" in caption) == (not runs)
+
+
+def test_markers_of_unreported_volumes_make_no_trend():
+    for runs in (RUNS, []):
+        members = [item for item in hold(ROWS, runs) if item.row.syndrome == "SIH" and item.row.window == "unclear"]
+        places = _spread(members, ROWS, bool(runs))
+        assert len(places) >= 6
+        by_relief = sorted((item for item in members if item.row.row_id in places), key=lambda i: i.row.relief_pct)
+        shifts = [places[item.row.row_id] for item in by_relief]
+        steps = [b - a for a, b in itertools.pairwise(shifts)]
+        assert any(step > 0 for step in steps)
+        assert any(step < 0 for step in steps)
+        assert abs(stats.spearmanr(range(len(shifts)), shifts).statistic) < 0.5
