@@ -156,6 +156,8 @@ class Pool:
                 for job in ended:
                     self.running.remove(job)
                     self._finish(job)
+                if ended:
+                    self._start_what_fits()  # before anything is shown
                 self._look()
                 watch(self, bool(ended))
         finally:

@@ -38,13 +38,19 @@ def version() -> str:
         return "unknown"
 
 
-def _imported_versions() -> dict[str, str]:
+@cache
+def _installed_versions() -> dict[str, str]:
     found: dict[str, str] = {}
     for name in (*PACKAGES, *LIBRARIES):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
+    return found
+
+
+def _imported_versions() -> dict[str, str]:
+    found = dict(_installed_versions())
     # Importing them here would start PETSc, which all ranks must do together.
     if "dolfinx" in sys.modules:
         found["dolfinx"] = sys.modules["dolfinx"].__version__

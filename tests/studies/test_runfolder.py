@@ -51,6 +51,15 @@ def test_a_finished_case_is_not_computed_again(case_file, tmp_path):
         run(case_file, out, ["injection.0.volume=11mL"], simulator=NAME)
 
 
+def test_a_damaged_run_is_computed_again(case_file, tmp_path):
+    out = tmp_path / "out"
+    assert run(case_file, out, simulator=NAME) == 0
+    whole = (out / "series.csv").read_bytes()
+    (out / "series.csv").write_bytes(whole[: len(whole) // 2])
+    assert run(case_file, out, simulator=NAME) == 0
+    assert (out / "series.csv").read_bytes() == whole
+
+
 def test_a_failed_case_is_kept_and_computed_again(case_file, tmp_path, capsys):
     out = tmp_path / "out"
     slow = ["injection.0.rate=14 mL/min"]
