@@ -220,14 +220,27 @@ class TimeControl:
 
 @dataclass(frozen=True)
 class SolverControl:
-    """Newton's method and the growth of steps."""
+    """Newton's method and the growth of steps.
+
+    Attributes:
+        max_iterations: Newton iterations of a step at most.
+        volume_tolerance: sum over the vertices of the volume that a step leaves out of balance, over the volume
+            injected so far [1].
+        force_tolerance: Euclidean norm of the nodal forces that it leaves out of balance [N]; 1e-4 N is a
+            thousandth of what a needle's bleb puts on the dura, and moves no reported figure by 1e-3.
+        smallest_step: below which a run gives up [s].
+        growth: factor on the step after one that took at most ``fast_iterations``.
+        fast_iterations: see ``growth``.
+        guess_iterations: Newton iterations that the extrapolated first guess is given before the plain one.
+    """
 
     max_iterations: int = 20
-    volume_tolerance: float = 1e-9
-    force_tolerance: float = 1e-5
+    volume_tolerance: float = 2e-9
+    force_tolerance: float = 1e-4
     smallest_step: float = 0.02
     growth: float = 2.0
     fast_iterations: int = 6
+    guess_iterations: int = 12
 
 
 @dataclass(frozen=True)

@@ -171,14 +171,15 @@ class Simulation:
 
     def _solve(self, state: State, length: float, tolerances: Any) -> int:
         poro, newton = self.model.poro, self.model.newton
-        guesses = [state.vector]
+        guesses = [(state.vector, tolerances)]
         if state.extrapolation is not None:
-            guesses.insert(0, state.vector + length * state.extrapolation)
-        for guess in guesses:
+            few = replace(tolerances, iterations=self.parameters.solver.guess_iterations)
+            guesses.insert(0, (state.vector + length * state.extrapolation, few))
+        for guess, bounds in guesses:
             poro.state.x.array[:] = guess
             newton.pressure = dict(state.pressure)
             try:
-                return newton.solve(tolerances)
+                return newton.solve(bounds)
             except SolverError as error:
                 failure = error
         poro.state.x.array[:] = state.vector
@@ -202,7 +203,7 @@ class Simulation:
         self.model.poro.state.x.array[:] = self.state.vector
         self.model.newton.pressure = dict(self.state.pressure)
         self._update_fluidity()
-        self._last_step = self.parameters.time.first_step
+        self._last_step, self._rates = self.parameters.time.first_step, self.rates(self.state.time)
 
     # -- many steps --------------------------------------------------------------------------------------------------
 
@@ -226,17 +227,16 @@ class Simulation:
             SolverError: the smallest step failed; the state is the last accepted one.
         """
         control, solver = self.parameters.time, self.parameters.solver
-        rates = self.rates(self.state.time)
         length = self._last_step
         targets = [
             t for t in (*self.events(), until) if t > self.state.time + TIME_RESOLUTION and t <= until + TIME_RESOLUTION
         ]
         for target in sorted(set(targets)):
             while target - self.state.time > TIME_RESOLUTION:
-                if self.rates(self.state.time) != rates:
-                    rates, length = self.rates(self.state.time), control.first_step
+                if self.rates(self.state.time) != self._rates:
+                    self._rates, length = self.rates(self.state.time), control.first_step
                     self.state.extrapolation = None
-                limit = control.max_step if not any(rates) else control.injection_step
+                limit = control.max_step if not any(self._rates) else control.injection_step
                 length = min(length, limit)
                 rest = target - self.state.time
                 count = int(np.ceil(rest / length - TIME_RESOLUTION))
