@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import math
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -71,12 +70,8 @@ def _number(low: float, high: float, what: str = "a number") -> BeforeValidator:
     """Validator of a dimensionless number between two bounds."""
 
     def check(value: object) -> float:
-        if (
-            not isinstance(value, int | float)
-            or isinstance(value, bool)
-            or not math.isfinite(value)
-            or not low <= value <= high
-        ):
+        # Bounds are finite, so what is not falls outside; a whole number may be too large to become a float.
+        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
             raise _refuse(f"{what} without unit from {low:g} to {high:g}")
         return float(value)
 

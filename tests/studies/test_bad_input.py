@@ -33,6 +33,8 @@ MISTAKES = {
     "later version": (GOOD + "[[leak]]\nlevel = 'L3/L4'\nsite = 'dorsal'", "not available in this version"),
     "mesh size": (GOOD + "[mesh]\nsize = 'corse'", '"draft", "default", "fine"'),
     "unphysical pressure": (GOOD + "[csf]\nbaseline_pressure = '-5 mmHg'", "csf.reference_pressure"),
+    "number beyond all bounds": (GOOD + "[solver]\ngrowth = " + "9" * 400, "without unit from 1 to 4"),
+    "no number": (GOOD + "[solver]\ngrowth = nan", "without unit from 1 to 4"),
     "unicode": ('"pati\\u0000ent" = "\\u202e"\n' + GOOD, "unknown key"),
 }
 
