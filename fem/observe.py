@@ -136,10 +136,11 @@ class Observer:
     # -- species -----------------------------------------------------------------------------------------------------
 
     def injected_content(self) -> Array:
-        """Injected content per reference volume, mean of the vertices, of every owned cell [1]."""
+        """Injected content per reference volume, mean of the vertices, of every owned cell [1]; zero in the sac."""
         self._content.x.array[:] = 0.0
         self.transport.to_function(self.transport.content.sum(axis=0) / self.transport.volume, self._content)
-        return self._content.x.array[self._corner_dofs].mean(axis=1)
+        content = self._content.x.array[self._corner_dofs].mean(axis=1)
+        return np.where(self._region == Part.EPIDURAL, content, 0.0)  # cells of the sac share vertices with the dura
 
     # -- what is reported --------------------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -83,6 +82,16 @@ class State:
             volume=dict(self.volume),
             extrapolation=None,
         )
+
+
+@dataclass
+class Mark:
+    """A point of a path from which a case goes on alone, with the course of its steps."""
+
+    state: State
+    length: float
+    rates: list[float]
+    extrapolation: Array | None
 
 
 class Simulation:
@@ -205,6 +214,16 @@ class Simulation:
         self._update_fluidity()
         self._last_step, self._rates = self.parameters.time.first_step, self.rates(self.state.time)
 
+    def mark(self, length: float) -> Mark:
+        """The present point, before a step of some length."""
+        return Mark(self.state.copy(), length, list(self._rates), self.state.extrapolation)
+
+    def resume(self, mark: Mark) -> None:
+        """Go on from a mark as if nothing had come between."""
+        self.restore(mark.state)
+        self._last_step, self._rates = mark.length, list(mark.rates)
+        self.state.extrapolation = mark.extrapolation
+
     # -- many steps --------------------------------------------------------------------------------------------------
 
     def events(self) -> list[float]:
@@ -220,7 +239,9 @@ class Simulation:
         """Time at which the run ends [s]."""
         return max(i.end for i in self.parameters.injections) + self.parameters.time.follow_up
 
-    def advance(self, until: float, after_step: Callable[[], None]) -> None:
+    def advance(
+        self, until: float, after_step: Callable[[], None], before_step: Callable[[float, float], None] | None = None
+    ) -> None:
         """Step to a time, through every event on the way.
 
         Raises:
@@ -233,6 +254,8 @@ class Simulation:
         ]
         for target in sorted(set(targets)):
             while target - self.state.time > TIME_RESOLUTION:
+                if before_step is not None:
+                    before_step(length, target)
                 if self.rates(self.state.time) != self._rates:
                     self._rates, length = self.rates(self.state.time), control.first_step
                     self.state.extrapolation = None
@@ -312,53 +335,57 @@ def simulate_volumes(
     began = clock.monotonic()
     path = Simulation(model, case(volumes[-1]))
     failures: dict[float, SolverError] = {}
-    marks: dict[float, State] = {}
+    together = list(volumes)
+    marks: dict[float, Mark] = {}
 
-    def deliver(simulation: Simulation, receivers: Sequence[Sink], due: Sequence[float]) -> None:
-        row, profile = simulation.row()
-        for receiver in receivers:
-            receiver.row(row)
-        if any(abs(simulation.state.time - t) <= TIME_RESOLUTION for t in due):
-            snapshot = FieldSnapshot(simulation)
-            for receiver in receivers:
-                receiver.profile(profile)
-                receiver.fields(snapshot)
+    def is_due(volume: float) -> bool:
+        end = case(volume).injections[-1].end
+        due = (0.0, *(parameters.time.output_times or (end, end + parameters.time.follow_up)))
+        return any(abs(path.state.time - t) <= TIME_RESOLUTION for t in due)
 
-    deliver(path, list(sinks.values()), [0.0])
-    for index, volume in enumerate(volumes):
-        receivers = [sinks[v] for v in volumes[index:]]
-        due = parameters.time.output_times
-        try:
-            path.advance(case(volume).injections[-1].end, partial(deliver, path, receivers, due))
-        except SolverError as error:
-            for late in volumes[index:]:
-                failures[late] = error
-                sinks[late].failed(error)
-            break
-        marks[volume] = path.state.copy()
-    for volume, state in marks.items():
-        branch = path
-        branch.parameters = case(volume)
-        branch.restore(state)
-        output = parameters.time.output_times or (case(volume).injections[-1].end, branch.end)
-        try:
-            if any(abs(state.time - t) <= TIME_RESOLUTION for t in output):
-                _, profile = branch.row()
+    def deliver(receivers: Sequence[float]) -> None:
+        row, profile = path.row()
+        for volume in receivers:
+            sinks[volume].row(row)
+        showing = [volume for volume in receivers if is_due(volume)]
+        if showing:
+            snapshot = FieldSnapshot(path)
+            for volume in showing:
                 sinks[volume].profile(profile)
-                sinks[volume].fields(FieldSnapshot(branch))
-            branch.advance(branch.end, partial(deliver, branch, [sinks[volume]], output))
+                sinks[volume].fields(snapshot)
+
+    def part(length: float, target: float) -> None:
+        """Let a volume leave the path where its own steps, alone, would begin to differ: two steps before its end."""
+        for volume in list(together[:-1]):
+            end = case(volume).injections[-1].end
+            if end < target + TIME_RESOLUTION and end - path.state.time <= 2 * length + TIME_RESOLUTION:
+                marks[volume] = path.mark(length)
+                together.remove(volume)
+
+    def follow(receivers: Sequence[float], before_step: Callable[[float, float], None] | None = None) -> None:
+        try:
+            path.advance(path.end, lambda: deliver(receivers), before_step)
         except SolverError as error:
-            failures[volume] = error
-            sinks[volume].failed(error)
-            continue
-        sinks[volume].finished(
-            {
-                "degrees_of_freedom": float(model.degrees_of_freedom),
-                "newton_iterations": float(branch.state.iterations),
-                "wall_time_s": clock.monotonic() - began,
-                "window_compliance_mL_per_mmHg": model.window_compliance / ML * MMHG,
-                "baseline_sac_area_ratio": branch.observer.baseline_sac_ratio,
-                "mesh_quality_min": model.spine.quality().minimum,
-            }
-        )
+            for volume in receivers:
+                failures[volume] = error
+                sinks[volume].failed(error)
+            return
+        for volume in receivers:
+            sinks[volume].finished(
+                {
+                    "degrees_of_freedom": float(model.degrees_of_freedom),
+                    "newton_iterations": float(path.state.iterations),
+                    "wall_time_s": clock.monotonic() - began,
+                    "window_compliance_mL_per_mmHg": model.window_compliance / ML * MMHG,
+                    "baseline_sac_area_ratio": path.observer.baseline_sac_ratio,
+                    "mesh_quality_min": model.spine.quality().minimum,
+                }
+            )
+
+    deliver(volumes)
+    follow(together, part)
+    for volume, mark in marks.items():
+        path.parameters = case(volume)
+        path.resume(mark)
+        follow([volume])
     return failures

@@ -102,14 +102,15 @@ def test_an_injection_raises_pressures_and_squeezes_the_sac(paths):
     assert 0 < last["canal_occupancy_max"] < 1
 
 
-def test_sharing_the_injection_path_changes_nothing(paths, model, parameters):
+@pytest.mark.parametrize("volume", [0.0, 0.5 * ML, 1 * ML])
+def test_sharing_the_injection_path_changes_nothing(volume, paths, model, parameters):
     alone = Rows()
-    half = replace(parameters, injections=(replace(parameters.injections[0], volume=0.5 * ML),))
-    assert not simulate_volumes(model, half, {0.5 * ML: alone})
-    shared = paths[0.5 * ML].rows
+    single = replace(parameters, injections=(replace(parameters.injections[0], volume=volume),))
+    assert not simulate_volumes(model, single, {volume: alone})
+    shared = paths[volume].rows
     assert [row["time_s"] for row in shared] == [row["time_s"] for row in alone.rows]
     for ours, theirs in zip(shared, alone.rows, strict=True):
-        # solver tolerance: 1e-9 of the volume, 1e-5 N of force
+        # solver tolerance: 2e-9 of the volume, 1e-4 N of force
         assert ours["csf_pressure_mmHg"] == pytest.approx(theirs["csf_pressure_mmHg"], abs=1e-5)
         assert ours["csf_displaced_mL"] == pytest.approx(theirs["csf_displaced_mL"], abs=1e-5)
 
@@ -166,7 +167,7 @@ def test_the_left_half_stands_for_the_whole(spine, model, parameters):
     for name, value in rows[1].items():
         if name not in ("newton_iterations", "volume_balance_error"):
             # solver tolerance: 1e-5 N on nodal forces of some 0.1 N
-            assert rows[0][name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+            assert rows[0][name] == pytest.approx(value, rel=1e-4, abs=1e-6, nan_ok=True), name
 
 
 def test_an_injection_beside_the_midline_takes_the_whole_canal(spine, parameters):
