@@ -46,10 +46,10 @@ class Surface:
     def tangents(self) -> tuple[Any, Any]:
         """Unit tangents (longitudinal, circumferential) in the reference; any pair where the axis is normal.
 
-        On an end cap the projection of the axis vanishes; the small in-plane vector added there picks a direction and
-        changes a lateral surface by less than 1e-3 rad.
+        On an end cap the projection of the axis vanishes; the small vector added to the axis picks a direction there and
+        changes a lateral surface by less than 1e-3 rad. It lies in the midsagittal plane: mirror images stay so.
         """
-        raw = self.axis + TIE_BREAK * ufl.as_vector((1.0, 0.5, 0.0))
+        raw = self.axis + TIE_BREAK * ufl.as_vector((0.0, 1.0, 0.0))
         along = raw - ufl.inner(raw, self.normal) * self.normal
         along = along / ufl.sqrt(ufl.inner(along, along))
         return along, ufl.cross(self.normal, along)
@@ -69,7 +69,7 @@ class Surface:
 
 
 TIE_BREAK = 1e-3
-"""In-plane part added to the axis so that fibre directions exist on end caps [1]."""
+"""Anteroposterior part added to the axis so that fibre directions exist on end caps [1]."""
 
 
 @dataclass(frozen=True)

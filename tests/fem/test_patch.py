@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from fem.parameters import MMHG, Csf, Injection, Materials, PatchParameters, TimeControl
+from fem.parameters import MMHG, Csf, Injection, Materials, PatchParameters, SolverControl, TimeControl
 from fem.patch import PatchModel
 from fem.simulation import Simulation, build_model, simulate_volumes
 from geometry import Anatomy, MeshSize, cached_mesh
@@ -154,7 +154,10 @@ def assert_both_sides(grid):
     assert np.abs(middles - points[cells][:, corners].mean(axis=2)).max() < 1e-4
 
 
-def test_the_left_half_stands_for_the_whole(spine, model, parameters):
+def test_the_left_half_stands_for_the_whole(spine, parameters):
+    # What the solver leaves out of balance differs between the two; near round-off only the discrete solutions are compared.
+    parameters = replace(parameters, solver=SolverControl(force_tolerance=1e-8, volume_tolerance=1e-11))
+    model = PatchModel(MPI.COMM_WORLD, spine, parameters)
     whole = PatchModel(MPI.COMM_WORLD, spine, parameters, symmetry=False)
     assert (model.copies, whole.copies) == (2, 1)
     rows = []
@@ -166,8 +169,8 @@ def test_the_left_half_stands_for_the_whole(spine, model, parameters):
     assert model.window_compliance == pytest.approx(whole.window_compliance, rel=1e-6)
     for name, value in rows[1].items():
         if name not in ("newton_iterations", "volume_balance_error"):
-            # solver tolerance: 1e-5 N on nodal forces of some 0.1 N
-            assert rows[0][name] == pytest.approx(value, rel=1e-4, abs=1e-6, nan_ok=True), name
+            # tolerances of the forces are 1e-8 N on nodal forces of some 0.1 N
+            assert rows[0][name] == pytest.approx(value, rel=1e-6, abs=1e-8, nan_ok=True), name
 
 
 def test_an_injection_beside_the_midline_takes_the_whole_canal(spine, parameters):
