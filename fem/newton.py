@@ -15,7 +15,7 @@ from petsc4py import PETSc
 from fem import compat
 from fem.arrays import Array
 from fem.compartments import Compartment
-from fem.errors import SolverError
+from fem.errors import ModelError, SolverError
 from fem.poro import PoroModel
 
 CHORDS = 8
@@ -27,8 +27,8 @@ CHORD_GAIN = 0.75
 LINE_SEARCHES = 10
 """Trials of a shorter step before an update is taken as it is."""
 
-FORCE_GROWTH = 2.0
-"""Growth of the out-of-balance force that a full step may bring [1]."""
+FORCE_GAIN = 0.5
+"""Share of the out-of-balance force that a full step may leave to be taken without a look at its slope [1]."""
 
 VOLUME_GAIN = 0.1
 """Share of the out-of-balance volume that a full step may leave to be taken whatever the forces [1]."""
@@ -38,6 +38,12 @@ SLACK = 0.5
 
 SHORTEST = 0.1
 """Share of its bracket that a trial of the line search keeps from either end [1]."""
+
+PATIENCE = 6
+"""Iterations in which the residual has to fall by ``PROGRESS`` for the solve to go on."""
+
+PROGRESS = 0.5
+"""Share of the smallest residual so far that has to be reached within ``PATIENCE`` iterations [1]."""
 
 
 @dataclass(frozen=True)
@@ -151,11 +157,18 @@ class BorderedNewton:
             SolverError: no convergence, or the residual stays undefined.
         """
         norms = self.evaluate()
+        course: list[float] = []
         for iteration in range(tolerances.iterations):
-            if _excess(norms, tolerances) <= 1.0:
+            course.append(_excess(norms, tolerances))
+            if course[-1] <= 1.0:
                 return iteration
-            if not np.isfinite(norms[0] + norms[1]):
+            if not np.isfinite(course[-1]):
                 raise SolverError("the residual is not defined (a cell has turned inside out)")
+            if iteration >= PATIENCE and min(course[-PATIENCE:]) > PROGRESS * min(course[:-PATIENCE]):
+                raise SolverError(
+                    f"Newton's method stalled after {iteration} iterations "
+                    f"(force {norms[0]:.2e} N, volume {norms[1]:.2e} m^3)"
+                )
             self._factorise()
             update, shift = self._direction(norms[2])
             norms = self._apply(update, shift, norms[:2], norms[0] <= tolerances.force)
@@ -212,7 +225,11 @@ class BorderedNewton:
         right = defects.copy()
         for i, name in enumerate(names):
             part, pressure = self.compartments[name], self.pressure[name]
-            schur[i, i] += part.capacity(pressure) + dt * (self._conductance[name] - part.inflow_slope(pressure))
+            try:
+                capacity = part.capacity(pressure)
+            except ModelError as error:  # an iterate far off, or a pressure that the whole cannot reach
+                raise SolverError(str(error)) from error
+            schur[i, i] += capacity + dt * (self._conductance[name] - part.inflow_slope(pressure))
             right[i] += dt * self._columns[name].dot(self._delta)
             for j, other in enumerate(names):
                 schur[i, j] += dt * dt * self._columns[name].dot(self._solves[other])
@@ -249,7 +266,7 @@ class BorderedNewton:
         factor, outcome, slope = 1.0, *at(1.0)
         if balanced and np.isfinite(slope):
             return outcome
-        if outcome[0] <= FORCE_GROWTH * norms[0] or 0.0 < outcome[1] <= VOLUME_GAIN * norms[1]:
+        if outcome[0] <= FORCE_GAIN * norms[0] or 0.0 < outcome[1] <= VOLUME_GAIN * norms[1]:
             return outcome
         low, low_slope, high, high_slope = 0.0, start, 1.0, slope
         for _ in range(LINE_SEARCHES):

@@ -57,9 +57,13 @@ def parameter_table() -> Mapping[str, ParameterRow]:
 
 @dataclass(frozen=True)
 class Fat:
-    """Epidural fat: a soft compressible skeleton through which watery fluid tracks."""
+    """Epidural fat: a soft compressible skeleton through which watery fluid tracks.
+
+    ``gradient_stiffness`` [N] is the bending stiffness of the dura, spread over its neighbourhood.
+    """
 
     solid: NeoHookean
+    gradient_stiffness: float
     mobility: SwellingMobility
     initial_mobile_fraction: float
 
@@ -74,9 +78,13 @@ class Cord:
 
 @dataclass(frozen=True)
 class Network:
-    """Third medium of the subarachnoid space: trabeculae, roots, and what keeps dura and cord apart."""
+    """Third medium of the subarachnoid space: trabeculae, roots, and what keeps dura and cord apart.
+
+    ``gradient_stiffness`` [N] is the bending stiffness of the dura, spread over its neighbourhood.
+    """
 
     solid: NeoHookean
+    gradient_stiffness: float
     mobility: float
 
 
@@ -144,6 +152,7 @@ class Materials:
         return cls(
             fat=Fat(
                 solid("fat"),
+                value["fat.gradient_stiffness"],
                 SwellingMobility(value["fat.mobility"], value["fat.mobility_growth"]),
                 value["fat.initial_mobile_fraction"],
             ),
@@ -156,7 +165,7 @@ class Materials:
             dura=membrane("dura"),
             pia=membrane("pia"),
             sleeve=membrane("sleeve"),
-            network=Network(solid("network"), value["network.mobility"]),
+            network=Network(solid("network"), value["network.gradient_stiffness"], value["network.mobility"]),
             cord=Cord(solid("cord"), value["cord.permeability"] / value["csf.viscosity"]),
             ligaments=Ligaments(
                 value["ligaments.denticulate_stiffness"],
@@ -213,7 +222,7 @@ class TimeControl:
 
     follow_up: float = 600.0
     first_step: float = 1.0
-    injection_step: float = 10.0
+    injection_step: float = 5.0
     max_step: float = 120.0
     output_times: tuple[float, ...] = ()
 
@@ -229,7 +238,7 @@ class SolverControl:
         force_tolerance: Euclidean norm of the nodal forces that it leaves out of balance [N]; 1e-4 N is a
             thousandth of what a needle's bleb puts on the dura, and moves no reported figure by 1e-3.
         smallest_step: below which a run gives up [s].
-        growth: factor on the step after one that took at most ``fast_iterations``.
+        growth: factor on the step after one that took at most ``fast_iterations``; more than twice as many halve it.
         fast_iterations: see ``growth``.
         guess_iterations: Newton iterations that the extrapolated first guess is given before the plain one.
     """
@@ -240,7 +249,7 @@ class SolverControl:
     smallest_step: float = 0.02
     growth: float = 2.0
     fast_iterations: int = 6
-    guess_iterations: int = 12
+    guess_iterations: int = 8
 
 
 @dataclass(frozen=True)

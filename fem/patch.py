@@ -150,12 +150,20 @@ class PatchModel:
         fat = ConstantMobility(materials.fat.mobility.mobility) if small else materials.fat.mobility
         network, cord = materials.network, materials.cord
         regions = [
-            Region(int(Part.EPIDURAL), "e", solid(materials.fat.solid), fat, materials.veins),
+            Region(
+                int(Part.EPIDURAL),
+                "e",
+                solid(materials.fat.solid),
+                fat,
+                materials.veins,
+                gradient_stiffness=materials.fat.gradient_stiffness,
+            ),
             Region(
                 int(Part.SUBARACHNOID),
                 "s",
                 solid(network.solid),
                 ConstantMobility(network.mobility),
+                gradient_stiffness=network.gradient_stiffness,
                 fibres=self._ligaments(),
             ),
         ]

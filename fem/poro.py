@@ -46,6 +46,8 @@ class Region:
         mobility: hydraulic mobility.
         storage: fluid stored beside the change of volume.
         biot: Biot coefficient.
+        gradient_stiffness: resistance to bending [N]; energy per volume half of it times
+            the square of Grad Grad u.
         fibres: (law, direction, weight) of smeared tension-only fibres; direction and weight are UFL expressions.
     """
 
@@ -55,6 +57,7 @@ class Region:
     mobility: Mobility
     storage: Storage = field(default_factory=NoStorage)
     biot: float = 1.0
+    gradient_stiffness: float = 0.0
     fibres: tuple[tuple[SmearedFibres, Any, Any], ...] = ()
 
 
@@ -233,6 +236,8 @@ class PoroModel:
             stress = region.solid.stress(gradient)
             stress -= region.biot * pressures[region.pressure] * kinematics.cofactor(u)
             form += ufl.inner(stress, ufl.grad(v)) * self.dx(region)
+            curved = ufl.inner(ufl.grad(ufl.grad(u)), ufl.grad(ufl.grad(v)))  # constant in a cell with straight sides
+            form += region.gradient_stiffness * curved * self.domain.dx(region.tag, metadata={"quadrature_degree": 0})
             for law, direction, weight in region.fibres:
                 work = law.virtual_work(gradient, ufl.grad(v), direction, kinematics.linear)
                 form += weight * work * self.dx(region)

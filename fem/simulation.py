@@ -276,6 +276,8 @@ class Simulation:
                 after_step()
                 if self.last_iterations <= solver.fast_iterations:
                     length = max(length, taken) * solver.growth
+                elif self.last_iterations > 2 * solver.fast_iterations:
+                    length = taken / 2
         self._last_step = length
 
     def row(self) -> tuple[dict[str, float], list[dict[str, float]]]:

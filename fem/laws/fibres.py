@@ -46,7 +46,7 @@ class Surface:
     def tangents(self) -> tuple[Any, Any]:
         """Unit tangents (longitudinal, circumferential) in the reference; any pair where the axis is normal.
 
-        On an end cap the projection of the axis vanishes; the small vector added to the axis picks a direction there and
+        On an end cap the projection of the axis vanishes; the small vector added to it picks a direction there and
         changes a lateral surface by less than 1e-3 rad. It lies in the midsagittal plane: mirror images stay so.
         """
         raw = self.axis + TIE_BREAK * ufl.as_vector((0.0, 1.0, 0.0))

@@ -155,7 +155,7 @@ def assert_both_sides(grid):
 
 
 def test_the_left_half_stands_for_the_whole(spine, parameters):
-    # What the solver leaves out of balance differs between the two; near round-off only the discrete solutions are compared.
+    # What the solver leaves out of balance differs between the two: near round-off the discrete solutions are compared.
     parameters = replace(parameters, solver=SolverControl(force_tolerance=1e-8, volume_tolerance=1e-11))
     model = PatchModel(MPI.COMM_WORLD, spine, parameters)
     whole = PatchModel(MPI.COMM_WORLD, spine, parameters, symmetry=False)
