@@ -9,8 +9,8 @@
 * Prestressed: a cylinder given the tension T = p a in its reference is at rest there.
 
 In cylinder and balloon every strain is uniform, F = L I (in the plane, or in space), so that the soft neo-Hookean body
-takes a known share of the pressure, (mu (L - 1/L) + lambda (J^2 - 1)/(2 L))/L^(d-1), d = 2 or 3. The cylinder has a core that
-is held on its exact path; the load is the exact pressure, and the error shows in the radius of the membrane.
+takes a known share of the pressure, (mu (L - 1/L) + lambda (J^2 - 1)/(2 L))/L^(d-1), d = 2 or 3. The cylinder has a
+core that is held on its exact path; the load is the exact pressure, and the error shows in the radius of the membrane.
 
 [1] R. S. Rivlin & D. W. Saunders 1951, Phil Trans R Soc A 243:251, doi:10.1098/rsta.1951.0004.
 [2] G. A. Holzapfel 2000, Nonlinear Solid Mechanics, sec. 6.5 (the balloon's pressure).
