@@ -227,6 +227,11 @@ class PatchModel:
         """Compartments of the whole body."""
         csf = self.parameters.csf
         absorbed = csf.formation * csf.outflow_resistance
+        below = 0.0  # the sac below the window is a part of the whole, too
+        if not self.spine.sac_closed:
+            span = float(self.spine.slab_edges[-1] - self.spine.slab_edges[0])
+            per_length = max(window_compliance, SMALLEST_COMPLIANCE) / span
+            below = per_length * max(self.spine.continuation["caudal"].sac_length, 1e-3)
         whole: dict[str, Compartment] = {
             "cranial": CraniospinalCompartment(
                 pvi=csf.pvi,
@@ -235,15 +240,12 @@ class PatchModel:
                 formation=csf.formation,
                 venous=csf.baseline_pressure - absorbed,
                 floor=csf.reference_pressure + FLOOR_SHARE * (csf.baseline_pressure - csf.reference_pressure),
-                window_compliance=window_compliance,
+                window_compliance=window_compliance + below,
                 share=csf.spinal_share,
             )
         }
-        if not self.spine.sac_closed:
-            span = float(self.spine.slab_edges[-1] - self.spine.slab_edges[0])
-            per_length = max(window_compliance, SMALLEST_COMPLIANCE) / span
-            omitted = self.spine.continuation["caudal"].sac_length
-            whole["caudal"] = ElasticCompartment(per_length * max(omitted, 1e-3))
+        if below > 0:
+            whole["caudal"] = ElasticCompartment(below)
         return whole
 
     def _shared(self, whole: dict[str, Compartment]) -> dict[str, Compartment]:
