@@ -95,7 +95,7 @@ class PatchModel:
         in_midline = all(i.side == "midline" and i.offset == 0 for i in parameters.injections)
         half = spine.left_half if symmetry and in_midline else None
         self.copies = 1 if half is None else 2
-        self.domain = modelled_domain(comm, spine, half)
+        self.domain = self._domain(half)
         self.poro = PoroModel(self.domain, self._setup())
         self.epidural = next(r for r in self.poro.regions if r.tag == Part.EPIDURAL)
         epidural = min(RESTING_EPIDURAL, parameters.csf.baseline_pressure)
@@ -111,6 +111,9 @@ class PatchModel:
         self.find_baseline()
 
     # -- composition -------------------------------------------------------------------------------------------------
+
+    def _domain(self, half: Array | None) -> Domain:
+        return modelled_domain(self.comm, self.spine, half)
 
     def _setup(self) -> Setup:
         spine, materials = self.spine, self.parameters.materials

@@ -15,13 +15,18 @@ from rich.table import Table
 
 from fem.errors import SolverError
 from studies.console import complain, table_console
+from studies.verification.baseline import Baseline, Bolus
 from studies.verification.coaxial import CoaxialPatch
+from studies.verification.conservation import Conservation
 from studies.verification.consolidation import MandelSlab, TerzaghiColumn
+from studies.verification.fibres import Fibres
 from studies.verification.independent import Independent
+from studies.verification.invariance import Invariance
 from studies.verification.jump import PressureJump
 from studies.verification.manufactured import ManufacturedSpace, ManufacturedTime
 from studies.verification.marmarou import Infusion
 from studies.verification.membranes import CylinderMembrane, FlatDura, RivlinBalloon
+from studies.verification.patch_tangent import PatchTangent
 from studies.verification.point_source import PointSource
 from studies.verification.problem import Outcome, Problem, Study
 from studies.verification.report import figure, number, write_tables
@@ -38,6 +43,7 @@ PROBLEMS: dict[str, type[Problem]] = {
         CylinderMembrane,
         RivlinBalloon,
         FlatDura,
+        Fibres,
         CoaxialPatch,
         Infusion,
         PressureJump,
@@ -45,6 +51,11 @@ PROBLEMS: dict[str, type[Problem]] = {
         ManufacturedSpace,
         ManufacturedTime,
         Independent,
+        Baseline,
+        Bolus,
+        PatchTangent,
+        Conservation,
+        Invariance,
     )
 }
 """Kinds of problem by name, in the order in which they are run."""

@@ -47,7 +47,7 @@ HELD = ("x0", "x1", "y0", "y1", "z0")
 
 UNDRAINED = 1e-3
 """dt kappa below which the flux is given on all faces. A pressure that is held at a side of an undrained body makes an
-error in one layer of cells, of order 5/2 in L2, which hides the order of the method on any mesh that can be afforded."""
+error in one layer of cells, of order 5/2 in L2, which hides that of the method on any mesh that can be afforded."""
 
 SOURCE_DEGREE = 7
 """Quadrature degree of the source terms: past that of the test functions by five."""
@@ -244,7 +244,11 @@ class ManufacturedTime(Manufactured):
 
     def checks(self) -> Sequence[Check]:
         """Backward Euler is of first order."""
-        return [Check(f"{name} L2, {variant.label}", 0.2, 1.0, sharp=True) for variant in self.variants for name in ("u", "p")]
+        return [
+            Check(f"{name} L2, {variant.label}", 0.2, 1.0, sharp=True)
+            for variant in self.variants
+            for name in ("u", "p")
+        ]
 
     def run(self, level: int) -> Result:
         """To time 1 in equal steps; kappa is the named number, so that dt kappa is at most that."""
