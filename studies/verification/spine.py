@@ -27,8 +27,11 @@ ML = 1e-6
 LUMBAR = (("L2", "L4"), "L3/L4")
 """Span and interspace of the cheapest window: below the cord, with root sleeves, cut at both ends."""
 
+SHORTEST = (("L3", "L4"), "L3/L4")
+"""The same with one segment less, for problems that solve the whole canal several times."""
+
 THORACIC = (("T8", "T10"), "T9/T10")
-"""The same with a cord and its ligaments."""
+"""A window with a cord and its ligaments."""
 
 TIGHT = SolverControl(force_tolerance=1e-9, volume_tolerance=1e-10)
 """Near round-off, where solutions are compared and not stopping points."""
