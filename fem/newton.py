@@ -15,7 +15,7 @@ from petsc4py import PETSc
 from fem import compat
 from fem.arrays import Array
 from fem.compartments import Compartment
-from fem.errors import SolverError
+from fem.errors import ModelError, SolverError
 from fem.poro import PoroModel
 
 CHORDS = 8
@@ -212,7 +212,11 @@ class BorderedNewton:
         right = defects.copy()
         for i, name in enumerate(names):
             part, pressure = self.compartments[name], self.pressure[name]
-            schur[i, i] += part.capacity(pressure) + dt * (self._conductance[name] - part.inflow_slope(pressure))
+            try:
+                capacity = part.capacity(pressure)
+            except ModelError as error:  # valid at the baseline, not here: a smaller step may still do
+                raise SolverError(str(error)) from error
+            schur[i, i] += capacity + dt * (self._conductance[name] - part.inflow_slope(pressure))
             right[i] += dt * self._columns[name].dot(self._delta)
             for j, other in enumerate(names):
                 schur[i, j] += dt * dt * self._columns[name].dot(self._solves[other])
