@@ -5,7 +5,7 @@ This is the only place of ``fem`` where units other than SI exist: a quantity's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -176,10 +176,10 @@ def summarise(series: Sequence[Mapping[str, float]], injection_end: float) -> di
         out[f"{stem}_end_mmHg"] = float(values[-1])
         out[f"{stem}_rise_mmHg"] = float(column[f"{stem}_rise_mmHg"][top])
     out |= {name: float(column[name][-1]) for name in _LAST}
-    out |= {name: _extreme(np.nanmin, column[name]) for name in _SMALLEST}
-    out |= {name: _extreme(np.nanmax, column[name]) for name in _LARGEST}
+    out |= {name: float(np.nanmin(column[name])) for name in _SMALLEST}
+    out |= {name: float(np.nanmax(column[name])) for name in _LARGEST}
     out["csf_displaced_peak_mL"] = float(column["csf_displaced_mL"].max())
-    out["csf_displaced_lumbosacral_peak_mL"] = _extreme(np.nanmax, column["csf_displaced_lumbosacral_mL"])
+    out["csf_displaced_lumbosacral_peak_mL"] = float(np.nanmax(column["csf_displaced_lumbosacral_mL"]))
     out["volume_balance_error_max"] = float(np.nanmax(np.abs(column["volume_balance_error"])))
     out["csf_pressure_half_decay_s"] = _half_decay(time, column["csf_pressure_rise_mmHg"])
     out["sac_compression_half_decay_s"] = _half_decay(time, 1 - column["sac_area_min_ratio"])
@@ -187,11 +187,6 @@ def summarise(series: Sequence[Mapping[str, float]], injection_end: float) -> di
     rise = column["epidural_pressure_needle_rise_mmHg"]
     out["epidural_pressure_static_rise_mmHg"] = float(np.interp(static, time, rise)) if time[-1] >= static else np.nan
     return out
-
-
-def _extreme(kind: Callable[[Array], float], values: Array) -> float:
-    """Smallest or largest value; NaN where the window has nothing to measure, such as a cord."""
-    return float(kind(values)) if np.isfinite(values).any() else float("nan")
 
 
 def _half_decay(time: Array, values: Array) -> float:

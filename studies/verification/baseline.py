@@ -22,14 +22,33 @@ from mpi4py import MPI
 
 from fem.arrays import Array
 from fem.compartments import Compartment
-from fem.parameters import PatchParameters
-from fem.patch import HEALTHY_TRANSMURAL, RESTING_EPIDURAL, PatchModel, cell_volumes
+from fem.parameters import MMHG, PatchParameters
+from fem.patch import HEALTHY_TRANSMURAL, PatchModel, cell_volumes
 from fem.simulation import Simulation
 from geometry import SpineMesh, Subregion
 from studies.verification.problem import Check, Problem, Result
 from studies.verification.spine import LUMBAR, ML, THORACIC, TIGHT, case_of, patch_of, spine_and_parameters, to_baseline
 
 DAY = 86400.0
+
+RESTING_EPIDURAL = 4.7 * MMHG
+"""Epidural pressure of the healthy [Pa], as the model's description has it: min(4.7 mmHg, CSF pressure)."""
+
+VOLUMES = (
+    "injected_mL",
+    "epidural_swelling_mL",
+    "venous_displaced_mL",
+    "foraminal_outflow_mL",
+    "end_outflow_mL",
+    "resorbed_mL",
+    "leaked_csf_mL",
+    "clot_volume_mL",
+    "csf_displaced_mL",
+    "csf_to_cranial_mL",
+    "csf_to_caudal_mL",
+    "cord_uptake_mL",
+)
+"""Columns of the series that stay zero."""
 
 PUSH = 2e-5
 """Displacement from which the healthy shape is found again [m]; ten thousand times what is left."""
@@ -96,8 +115,8 @@ def rest(comm: MPI.Comm, spine: SpineMesh, parameters: PatchParameters) -> dict[
     state, base = simulation.state, model.baseline_pressure["s"]
     changes = [_relative(model, state.vector - model.baseline)]
     changes += [abs(pressure / base - 1) for pressure in state.pressure.values()]
-    volumes = [abs(volume) / ML for volume in state.volume.values()]
-    volumes.append(float(np.abs(state.content).max(initial=0.0)) / ML)
+    row, _ = simulation.row()
+    volumes = [abs(row[name]) for name in VOLUMES]
     newton = model.newton
     _, _, defects = newton.evaluate()
     newton._factorise()

@@ -19,7 +19,9 @@ import numpy as np
 
 from fem.newton import BorderedNewton, Tolerances
 from fem.patch import PatchModel
+from fem.poro import PoroModel
 from fem.simulation import Simulation
+from studies.verification.meshes import mapped, quarter_ring
 from studies.verification.problem import Check, Problem, Result
 from studies.verification.spine import (
     SHORTEST,
@@ -32,7 +34,7 @@ from studies.verification.spine import (
     spine_and_parameters,
     to_baseline,
 )
-from studies.verification.tangent import cranial_and_caudal, ring_model, ring_setup
+from studies.verification.tangent import everything
 
 AXIS, ANGLE, SHIFT = (1.0, 2.0, 2.0), 2.2, (0.5, -1.0, 2.0)
 """Of the motion; no face of the canal ends up in a coordinate plane. A shift by metres costs three digits."""
@@ -55,6 +57,7 @@ DIMENSIONS: Mapping[str, tuple[int, int, int]] = {
     "mobility": (2, -1, -1),
     "slope": (0, -1, 0),
     "conductance": (3, -1, -1),
+    "density": (1, -1, -1),
     "opening_pressure": (0, 1, 0),
     "smoothing": (0, 1, 0),
     "pvi": (3, 0, 0),
@@ -145,10 +148,12 @@ class Invariance(Problem):
         values = []
         for scales in ({"L": 1.0, "P": 1.0, "T": 1.0}, SCALES):
             length, pressure, time = (scales[name] for name in "LPT")
-            model = ring_model(self.comm, 1, scaled(ring_setup(False), scales), length)
-            compartments = {name: scaled(part, scales) for name, part in cranial_and_caudal().items()}
-            newton = BorderedNewton(model, compartments)
-            newton.pressure = {name: 0.4 * pressure for name in compartments}
+            posed, solver = everything(self.comm, 1)
+            ring = quarter_ring(0.4 * length, length, 0.5 * length)
+            domain = mapped(self.comm, (3, 2, 1), ring, {2: 1 / 3, 3: 2 / 3}, {"pia": 1 / 3, "dura": 2 / 3})
+            model = PoroModel(domain, scaled(posed.setup, scales))
+            newton = BorderedNewton(model, {name: scaled(part, scales) for name, part in solver.compartments.items()})
+            newton.pressure = {name: 0.4 * pressure for name in newton.compartments}
             newton.start = dict(newton.pressure)
             for name in ("s", "e"):
                 model.state.x.array[model.dofs[name]] = 0.4 * pressure

@@ -25,7 +25,7 @@ from dolfinx.la import InsertMode
 from mpi4py import MPI
 
 from fem.arrays import Array
-from fem.compartments import Compartment, CraniospinalCompartment, ElasticCompartment
+from fem.compartments import CraniospinalCompartment, ElasticCompartment
 from fem.laws.exchange import StarlingForamen
 from fem.laws.fibres import LinearMembrane, TensionOnlyMembrane
 from fem.laws.mobility import ConstantMobility, SwellingMobility
@@ -97,49 +97,34 @@ def jacobian_error(model: PoroModel, seed: int) -> float:
     return float(np.sqrt(error / size))
 
 
-def ring_setup(lagged: bool = False) -> Setup:
-    """Every kind of term, on a ring with cord, sac and epidural space."""
-    return Setup(
-        regions=[
-            Region(1, "s", NeoHookean(2.0, 0.35), ConstantMobility(0.1)),
-            Region(2, "s", NeoHookean(0.1, 0.2), ConstantMobility(2.0)),
-            Region(3, "e", NeoHookean(1.0, 0.2), SwellingMobility(0.5, 2.0), SaturatingVeins(0.2, 0.1)),
-        ],
-        membranes=[
-            SurfaceMembrane("pia", LinearMembrane(2.0, 0.45, 0.05)),
-            SurfaceMembrane("dura", TensionOnlyMembrane(3.0, 1.0, 0.05, 0.1, 0.03)),
-        ],
-        exchanges=[Exchange("bone", ("x1",), "e", StarlingForamen(0.3, 0.1, 0.05))],
-        leaks=[Leak("tear", "dura", "s", "e", 0.2)],
-        links=[Link("x0", "s", "cranial", 0.5), Link("pia", "s", "caudal", 0.3)],
-        fixed=[Fixed(("x0", "x1")), Fixed(("y0",), 1), Fixed(("y1",), 0), Fixed(("z0",), 2)],
-        lagged_transport=lagged,
-    )
-
-
-def ring_model(comm: MPI.Comm, level: int, setup: Setup, length: float = 1.0) -> PoroModel:
-    """A setup on the ring, whose outer radius is `length`."""
+def everything(comm: MPI.Comm, level: int, lagged: bool = False) -> tuple[PoroModel, BorderedNewton]:
+    """A ring with every kind of term, at a deformed state."""
     domain = mapped(
         comm,
         (3 * level, 2 * level, 1),
-        quarter_ring(0.4 * length, length, 0.5 * length),
+        quarter_ring(0.4, 1.0, 0.5),
         {2: 1 / 3, 3: 2 / 3},
         {"pia": 1 / 3, "dura": 2 / 3},
     )
-    return PoroModel(domain, setup)
-
-
-def cranial_and_caudal() -> dict[str, Compartment]:
-    """Compartments of the ring."""
-    return {
-        "cranial": CraniospinalCompartment(0.4, -0.2, 3.0, 0.1, 0.2, 0.1, share=0.3),
-        "caudal": ElasticCompartment(0.2),
-    }
-
-
-def everything(comm: MPI.Comm, level: int, lagged: bool = False) -> tuple[PoroModel, BorderedNewton]:
-    """A ring with every kind of term, at a deformed state."""
-    model = ring_model(comm, level, ring_setup(lagged))
+    model = PoroModel(
+        domain,
+        Setup(
+            regions=[
+                Region(1, "s", NeoHookean(2.0, 0.35), ConstantMobility(0.1)),
+                Region(2, "s", NeoHookean(0.1, 0.2), ConstantMobility(2.0)),
+                Region(3, "e", NeoHookean(1.0, 0.2), SwellingMobility(0.5, 2.0), SaturatingVeins(0.2, 0.1)),
+            ],
+            membranes=[
+                SurfaceMembrane("pia", LinearMembrane(2.0, 0.45, 0.05)),
+                SurfaceMembrane("dura", TensionOnlyMembrane(3.0, 1.0, 0.05, 0.1, 0.03)),
+            ],
+            exchanges=[Exchange("bone", ("x1",), "e", StarlingForamen(0.3, 0.1, 0.05))],
+            leaks=[Leak("tear", "dura", "s", "e", 0.2)],
+            links=[Link("x0", "s", "cranial", 0.5), Link("pia", "s", "caudal", 0.3)],
+            fixed=[Fixed(("x0", "x1")), Fixed(("y0",), 1), Fixed(("y1",), 0), Fixed(("z0",), 2)],
+            lagged_transport=lagged,
+        ),
+    )
     model.step.value = 0.7
     smooth = {
         "u": lambda x: 0.05 * np.stack([np.sin(4 * x[1] + x[2]), np.cos(3 * x[0] * x[1]), np.sin(3 * x[0] - x[2])]),
@@ -148,7 +133,8 @@ def everything(comm: MPI.Comm, level: int, lagged: bool = False) -> tuple[PoroMo
     }
     model.previous.x.array[:] = 0.5 * vector_of(model, smooth)
     model.state.x.array[:] = vector_of(model, smooth)
-    newton = BorderedNewton(model, cranial_and_caudal())
+    cranial = CraniospinalCompartment(0.4, -0.2, 3.0, 0.1, 0.2, 0.1, share=0.3)
+    newton = BorderedNewton(model, {"cranial": cranial, "caudal": ElasticCompartment(0.2)})
     newton.pressure = {"cranial": 0.6, "caudal": 0.5}
     newton.start = {"cranial": 0.4, "caudal": 0.45}
     return model, newton

@@ -33,13 +33,6 @@ def test_what_was_not_reached_is_empty():
     assert np.isnan(result["epidural_pressure_static_rise_mmHg"])
 
 
-def test_a_window_without_a_cord_says_nothing_of_it_and_warns_of_nothing(recwarn):
-    result = summarise(series([4.0, 8.0, 7.5], cord_area_min_ratio=[np.nan] * 3), injection_end=1.0)
-    assert np.isnan(result["cord_area_min_ratio"])
-    assert result["sac_area_min_ratio"] == 1.0
-    assert not recwarn.list
-
-
 def test_static_rise_is_read_twenty_seconds_after_the_last_injection():
     time = [0.0, 15.0, 25.0, 35.0, 60.0]
     rise = [0.0, 9.0, 6.0, 5.0, 4.0]
