@@ -3,7 +3,9 @@
 The case is run as a user runs it, into a run folder, and only ``series.csv`` and ``summary.json`` are looked at:
 
     injected + leaked CSF = swelling + venous + foraminal + ends + resorbed + entered the sac,
-    displaced CSF = cranial outflow + caudal outflow + leak - cord uptake.
+    displaced CSF = cranial outflow + caudal outflow + leak + cord uptake,
+
+where the uptake is the swelling of the cord, mostly negative: what the cord is squeezed out of leaves with the CSF.
 
 Both are recomputed from the columns of every row, and for the differences between rows. What the columns say of the
 species is held against the model in ``tests/fem``.
@@ -114,6 +116,6 @@ def epidural_defect(row: Mapping[str, float]) -> float:
 
 
 def csf_defect(row: Mapping[str, float]) -> float:
-    """CSF displaced from the window less what left it and what the cord gave [mL]."""
-    left = row["csf_to_cranial_mL"] + row["csf_to_caudal_mL"] + row["leaked_csf_mL"] - row["cord_uptake_mL"]
+    """CSF displaced from the window less what left it and what the cord took up [mL]."""
+    left = row["csf_to_cranial_mL"] + row["csf_to_caudal_mL"] + row["leaked_csf_mL"] + row["cord_uptake_mL"]
     return row["csf_displaced_mL"] - left
