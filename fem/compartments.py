@@ -90,14 +90,14 @@ class SharedCompartment:
 class CraniospinalCompartment:
     """Skull and the spine outside the window, with formation, absorption and the pressure-volume index.
 
-    The capacity of the whole craniospinal space is PVI / (ln 10 (P - P_ref)); what the window itself takes up,
-    ``window_compliance``, is taken off. Below ``floor`` the capacity stays what it is there, since the relation is not
-    known for a flaccid system.
+    The capacity of the whole craniospinal space is PVI / (ln 10 (P - P_ref)); what the window and the sac below it take
+    up, ``window_compliance``, is taken off. Below ``floor`` the capacity stays what it is there, since the relation is
+    not known for a flaccid system.
 
     Attributes:
         pvi: pressure-volume index [m^3].
         reference: pressure of infinite capacity [Pa].
-        window_compliance: of the meshed window [m^3/Pa]; ignored where ``share`` is given.
+        window_compliance: of the meshed window and the sac below it [m^3/Pa]; ignored where ``share`` is given.
         outflow_resistance: [Pa s/m^3].
         formation: [m^3/s].
         venous: pressure below which nothing is absorbed, P_ss [Pa].

@@ -95,7 +95,7 @@ class PatchModel:
         in_midline = all(i.side == "midline" and i.offset == 0 for i in parameters.injections)
         half = spine.left_half if symmetry and in_midline else None
         self.copies = 1 if half is None else 2
-        self.domain = modelled_domain(comm, spine, half)
+        self.domain = self._domain(half)
         self.poro = PoroModel(self.domain, self._setup())
         self.epidural = next(r for r in self.poro.regions if r.tag == Part.EPIDURAL)
         epidural = min(RESTING_EPIDURAL, parameters.csf.baseline_pressure)
@@ -111,6 +111,9 @@ class PatchModel:
         self.find_baseline()
 
     # -- composition -------------------------------------------------------------------------------------------------
+
+    def _domain(self, half: Array | None) -> Domain:
+        return modelled_domain(self.comm, self.spine, half)
 
     def _setup(self) -> Setup:
         spine, materials = self.spine, self.parameters.materials
@@ -235,6 +238,11 @@ class PatchModel:
         """Compartments of the whole body."""
         csf = self.parameters.csf
         absorbed = csf.formation * csf.outflow_resistance
+        below = 0.0  # the sac below the window is a part of the whole, too
+        if not self.spine.sac_closed:
+            span = float(self.spine.slab_edges[-1] - self.spine.slab_edges[0])
+            per_length = max(window_compliance, SMALLEST_COMPLIANCE) / span
+            below = per_length * max(self.spine.continuation["caudal"].sac_length, 1e-3)
         whole: dict[str, Compartment] = {
             "cranial": CraniospinalCompartment(
                 pvi=csf.pvi,
@@ -243,15 +251,12 @@ class PatchModel:
                 formation=csf.formation,
                 venous=csf.baseline_pressure - absorbed,
                 floor=csf.reference_pressure + FLOOR_SHARE * (csf.baseline_pressure - csf.reference_pressure),
-                window_compliance=window_compliance,
+                window_compliance=window_compliance + below,
                 share=csf.spinal_share,
             )
         }
-        if not self.spine.sac_closed:
-            span = float(self.spine.slab_edges[-1] - self.spine.slab_edges[0])
-            per_length = max(window_compliance, SMALLEST_COMPLIANCE) / span
-            omitted = self.spine.continuation["caudal"].sac_length
-            whole["caudal"] = ElasticCompartment(per_length * max(omitted, 1e-3))
+        if below > 0:
+            whole["caudal"] = ElasticCompartment(below)
         return whole
 
     def _shared(self, whole: dict[str, Compartment]) -> dict[str, Compartment]:

@@ -130,6 +130,7 @@ class Drained:
 class Setup:
     """What a :class:`PoroModel` is composed of.
 
+    Longitudinal fibres of membranes run along ``axis``, and on surfaces that it is normal to along ``anterior``.
     With ``lagged_transport`` the mobility and its pull-back are those at the beginning of the step: of first order in
     time
     like the step itself, and the Jacobian is symmetric. Without, they are implicit.
@@ -145,6 +146,7 @@ class Setup:
     lagged_transport: bool = False
     kinematics: Kinematics = field(default_factory=FiniteStrain)
     axis: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    anterior: tuple[float, float, float] = (0.0, 1.0, 0.0)
     loads: Any = None
     reference_pressure: Mapping[str, float] = field(default_factory=dict)
 
@@ -196,6 +198,7 @@ class PoroModel:
         self._spread = self._inverse_areas()
         self._exchange_laws = {part.name: with_constants(mesh, part.law) for part in setup.exchanges}
         self._axis = fem.Constant(mesh, setup.axis) if dim == 3 else None
+        self._tie = fem.Constant(mesh, setup.anterior) if dim == 3 else None
         self.dofs = self._sub_dofs()
         self.fixed_dofs = self._fixed_dofs()
         self._check()
@@ -249,6 +252,7 @@ class PoroModel:
                 self._axis,
                 kinematics.linear,
                 membrane.tension,
+                self._tie,
             )
             sheet = with_constants(self.domain.mesh, membrane.law)
             form += sheet.virtual_work(surface) * self.ds(membrane.surface)

@@ -258,13 +258,23 @@ def demo(out: Out = Path("results/demo"), jobs: Jobs = None) -> int:
 
 @app.command()
 def verify(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="one problem; all of them by default")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help='one problem, all of them by default; "production" reads --sweep'),
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help="finer meshes and steps; takes much longer")] = False,
+    sweep: Annotated[
+        Path, typer.Option("--sweep", metavar="DIR", help="sweep of studies/cases/production.toml to read")
+    ] = Path("results/production"),
     out: Out = Path("results/verification"),
 ) -> int:
     """Solve problems with known answers: error, order of convergence and verdict of each."""
-    from studies.verification import command
+    from studies.verification import PRODUCTION, command
 
+    if name == PRODUCTION:
+        from studies.verification.production_report import command as judge_production
+
+        return judge_production(sweep, _writable(out))
     return command(name, full, _writable(out))
 
 

@@ -19,6 +19,16 @@ PLAIN_INTERVAL: Final = 15.0
 """Seconds between plain lines."""
 
 
+TABLE_WIDTH: Final = 110
+"""Columns of a table where there is no terminal to give them."""
+
+
+def table_console() -> Console:
+    """A console for tables: a log has no width of its own, and what matters most is in the last column."""
+    console = Console()
+    return console if console.is_terminal else Console(width=TABLE_WIDTH)
+
+
 def say(text: str) -> None:
     """A line for the user."""
     print(text, flush=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import fem
-from fem.parameters import parameter_table
+from fem.parameters import TimeControl, parameter_table
 from geometry import SpineMesh
 from studies.case import Case
 from studies.resolve import material_values, presets
@@ -84,9 +84,34 @@ def mesh_hash(mesh: SpineMesh) -> str:
 
 @cache
 def mesh_errors() -> dict[str, str]:
-    """Stated discretisation error of every named mesh size."""
+    """Stated discretisation error by size of the mesh, and that of the default steps in time.
+
+    Written by ``bloodpatch verify production``.
+    """
     with MESH_ERROR.open(newline="", encoding="utf-8") as stream:
         return {row["size"]: row["error"] for row in csv.DictReader(stream)}
+
+
+DEFAULT_STEPS: Final = "default steps"
+"""Row of the table of errors that is about the default steps in time."""
+
+
+def step_note(case: Case) -> str:
+    """Stated error of the steps in time, where they are the default ones."""
+    time, default = case.time, TimeControl()
+    same = (time.first_step, time.injection_step, time.max_step) == (
+        default.first_step,
+        default.injection_step,
+        default.max_step,
+    )
+    if not same:
+        return "not the default ones; error not known"
+    return default_step_error()
+
+
+def default_step_error() -> str:
+    """The default steps in time, with their stated error."""
+    return f"{DEFAULT_STEPS}; error {mesh_errors().get(DEFAULT_STEPS, 'not known')}"
 
 
 def mesh_note(case: Case) -> str:

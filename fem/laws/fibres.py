@@ -34,6 +34,7 @@ class Surface:
         linear: whether strains are infinitesimal.
         tension: (longitudinal, circumferential) tension in the reference [N/m]; None where the reference is
             stress-free.
+        tie: unit vector that picks a direction where the axis is normal to the surface; anterior by default.
     """
 
     gradient: Any
@@ -42,14 +43,16 @@ class Surface:
     axis: Any
     linear: bool = False
     tension: Any = None
+    tie: Any = None
 
     def tangents(self) -> tuple[Any, Any]:
         """Unit tangents (longitudinal, circumferential) in the reference; any pair where the axis is normal.
 
-        On an end cap the projection of the axis vanishes; the small vector added to it picks a direction there and
-        changes a lateral surface by less than 1e-3 rad. It lies in the midsagittal plane: mirror images stay so.
+        On an end cap the projection of the axis vanishes; the small vector added to the axis picks a direction there
+        and changes a lateral surface by less than 1e-3 rad. It lies in the midsagittal plane: mirror images stay so.
         """
-        raw = self.axis + TIE_BREAK * ufl.as_vector((0.0, 1.0, 0.0))
+        tie = ufl.as_vector((0.0, 1.0, 0.0)) if self.tie is None else self.tie
+        raw = self.axis + TIE_BREAK * tie
         along = raw - ufl.inner(raw, self.normal) * self.normal
         along = along / ufl.sqrt(ufl.inner(along, along))
         return along, ufl.cross(self.normal, along)

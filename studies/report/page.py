@@ -20,7 +20,7 @@ from studies.plot import PICTURES, draw_run, note_of
 from studies.plot.run import Run, duration, read_run
 from studies.plot.style import Picture
 from studies.plot.sweep import HEADLINES, draw_sweep, numbers_of, varied_keys
-from studies.provenance import commit, mesh_errors, mesh_note, version
+from studies.provenance import commit, default_step_error, mesh_errors, mesh_note, step_note, version
 from studies.reading import case_tree
 from studies.report.chart import chart, script
 from studies.report.sure import bands
@@ -31,7 +31,6 @@ SHOWN_CASES: Final = 60
 """Cases in the table of a sweep's page."""
 
 NOT_PROPAGATED: Final = "not propagated; bloodpatch calibrate gives the width of the fitted parameters"
-TIME_ERROR: Final = "not measured for this run; halve time.injection_step and time.max_step to see it"
 
 
 def run_page(folder: Path, page: Path) -> None:
@@ -97,7 +96,7 @@ def sweep_page(folder: Path, page: Path) -> None:
                 "mesh",
                 "; ".join(sorted({str(item) for item in frame.get("mesh", pd.Series(dtype=str)).dropna()})) or "–",
             ),
-            ("time steps", TIME_ERROR),
+            ("time steps", default_step_error()),
             *bands(frame, keys),
             ("parameters", NOT_PROPAGATED),
         ],
@@ -214,7 +213,7 @@ def _sure_of_run(run: Run) -> list[tuple[str, str]]:
     share = run.case.csf.spinal_share
     rows = [
         ("mesh", f"{mesh_note(run.case)}" if size in mesh_errors() else f"{size}; discretisation error not known"),
-        ("time steps", TIME_ERROR),
+        ("time steps", step_note(run.case)),
         ("volume balance, largest error", _number(run.value("volume_balance_error_max"))),
         ("network stiffness", "invented; vary materials.network.youngs_modulus in a sweep for its band"),
         (

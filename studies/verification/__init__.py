@@ -11,18 +11,22 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from fem.errors import SolverError
-from studies.console import complain
+from studies.console import complain, table_console
+from studies.verification.baseline import Baseline, Bolus
 from studies.verification.coaxial import CoaxialPatch
+from studies.verification.conservation import Conservation
 from studies.verification.consolidation import MandelSlab, TerzaghiColumn
+from studies.verification.fibres import Fibres
 from studies.verification.independent import Independent
+from studies.verification.invariance import Invariance
 from studies.verification.jump import PressureJump
 from studies.verification.manufactured import ManufacturedSpace, ManufacturedTime
 from studies.verification.marmarou import Infusion
 from studies.verification.membranes import CylinderMembrane, FlatDura, RivlinBalloon
+from studies.verification.patch_tangent import PatchTangent
 from studies.verification.point_source import PointSource
 from studies.verification.problem import Outcome, Problem, Study
 from studies.verification.report import figure, number, write_tables
@@ -39,6 +43,7 @@ PROBLEMS: dict[str, type[Problem]] = {
         CylinderMembrane,
         RivlinBalloon,
         FlatDura,
+        Fibres,
         CoaxialPatch,
         Infusion,
         PressureJump,
@@ -46,11 +51,17 @@ PROBLEMS: dict[str, type[Problem]] = {
         ManufacturedSpace,
         ManufacturedTime,
         Independent,
+        Baseline,
+        Bolus,
+        PatchTangent,
+        Conservation,
+        Invariance,
     )
 }
 """Kinds of problem by name, in the order in which they are run."""
 
-TABLE_WIDTH = 110
+PRODUCTION = "production"
+"""What the command calls the convergence of the production case, which it reads off a sweep."""
 
 PASSED, UNKNOWN, FAILED = 0, 2, 3
 """Exit statuses."""
@@ -78,9 +89,7 @@ def verify(names: Sequence[str] | None = None, full: bool = False, out: Path | N
         KeyError: there is no such problem.
     """
     kinds = [PROBLEMS[name] for name in (PROBLEMS if names is None else names)]
-    console = Console()
-    if not console.is_terminal:  # a log has no width of its own, and the verdict is in the last column
-        console = Console(width=TABLE_WIDTH)
+    console = table_console()
     outcomes: list[Outcome] = []
     for kind in kinds:
         problem = kind()
@@ -123,7 +132,7 @@ def _table(problem: Problem, outcomes: Sequence[Outcome]) -> Table:
 def command(name: str | None, full: bool, out: Path | None) -> int:
     """What ``bloodpatch verify`` does; return its exit status: 0 all pass, 2 unknown name, 3 otherwise."""
     if name is not None and name not in PROBLEMS:
-        complain(f'verify: there is no problem "{name}"; there are {", ".join(PROBLEMS)}')
+        complain(f'verify: there is no problem "{name}"; there are {", ".join((*PROBLEMS, PRODUCTION))}')
         return UNKNOWN
     outcomes = verify(None if name is None else [name], full, out)
     return PASSED if all(outcome.passed for outcome in outcomes) else FAILED

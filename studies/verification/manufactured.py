@@ -45,6 +45,10 @@ SIZE = (1.0, 0.8, 0.9)
 HELD = ("x0", "x1", "y0", "y1", "z0")
 """Faces with exact values; traction and flux act on z1."""
 
+UNDRAINED = 1e-3
+"""dt kappa below which the flux is given on all faces. A pressure that is held at a side of an undrained body makes an
+error in one layer of cells, of order 5/2 in L2, which hides that of the method on any mesh that can be afforded."""
+
 SOURCE_DEGREE = 7
 """Quadrature degree of the source terms: past that of the test functions by five."""
 
@@ -101,6 +105,11 @@ class Variant:
     kinematics: Kinematics
     poisson_ratio: float
     step_mobility: float
+
+    @property
+    def drained(self) -> tuple[str, ...]:
+        """Faces where the pressure is held; through the others goes the exact flux."""
+        return HELD if self.step_mobility > UNDRAINED else ()
 
     @property
     def label(self) -> str:
@@ -163,15 +172,18 @@ class Manufactured(Problem):
             gained = content if increments else dt * ufl.diff(content, t)
             dx = domain.dx(metadata={"quadrature_degree": SOURCE_DEGREE})
             top = domain.measure("z1")(metadata={"quadrature_degree": SOURCE_DEGREE})
+            crossed = domain.measure([side for side in sides if side not in variant.drained])(
+                metadata={"quadrature_degree": SOURCE_DEGREE}
+            )
             normal = ufl.FacetNormal(mesh)
             form = -ufl.inner(ufl.div(stress), v) * dx + ufl.inner(ufl.dot(stress, normal), v) * top
-            form += (gained + dt * ufl.div(flux)) * q["p"] * dx - dt * ufl.inner(flux, normal) * q["p"] * top
+            form += (gained + dt * ufl.div(flux)) * q["p"] * dx - dt * ufl.inner(flux, normal) * q["p"] * crossed
             return form
 
         setup = Setup(
             regions=[variant.region()],
             fixed=[Fixed(HELD)],
-            drained=[Drained(HELD, "p")],
+            drained=[Drained(variant.drained, "p")] if variant.drained else [],
             kinematics=variant.kinematics,
             loads=loads,
         )
@@ -199,7 +211,7 @@ class ManufacturedSpace(Manufactured):
     def checks(self) -> Sequence[Check]:
         """Orders of P2-P1; the limits say only that the errors are small."""
         return [
-            Check(f"{name} {kind}, {variant.label}", limit, order)
+            Check(f"{name} {kind}, {variant.label}", limit, order, sharp=True)
             for variant in self.variants
             for name, kind, limit, order in (("u", "H1", 1e-2, 2.0), ("p", "L2", 5e-2, 2.0), ("p", "H1", 0.5, 1.0))
         ]
@@ -232,7 +244,11 @@ class ManufacturedTime(Manufactured):
 
     def checks(self) -> Sequence[Check]:
         """Backward Euler is of first order."""
-        return [Check(f"{name} L2, {variant.label}", 0.2, 1.0) for variant in self.variants for name in ("u", "p")]
+        return [
+            Check(f"{name} L2, {variant.label}", 0.2, 1.0, sharp=True)
+            for variant in self.variants
+            for name in ("u", "p")
+        ]
 
     def run(self, level: int) -> Result:
         """To time 1 in equal steps; kappa is the named number, so that dt kappa is at most that."""

@@ -155,7 +155,7 @@ def assert_both_sides(grid):
 
 
 def test_the_left_half_stands_for_the_whole(spine, parameters):
-    # What the solver leaves out of balance differs between the two: near round-off the discrete solutions are compared.
+    # What the solver leaves out of balance differs between the two; near round-off discrete solutions are compared.
     parameters = replace(parameters, solver=SolverControl(force_tolerance=1e-8, volume_tolerance=1e-11))
     model = PatchModel(MPI.COMM_WORLD, spine, parameters)
     whole = PatchModel(MPI.COMM_WORLD, spine, parameters, symmetry=False)
@@ -179,3 +179,13 @@ def test_an_injection_beside_the_midline_takes_the_whole_canal(spine, parameters
     assert model.copies == 1
     shape = spine.points + np.where(spine.points[:, :1] > 1e-3, 1e-6, 0.0)
     assert replace(spine, points=shape).left_half is None
+
+
+def test_a_pressure_at_which_the_window_is_the_whole_ends_the_run_and_keeps_what_was_reached(spine, parameters):
+    stiff = replace(parameters, csf=replace(parameters.csf, pvi=1.5 * ML))
+    stiff = replace(stiff, injections=(replace(stiff.injections[0], volume=2 * ML),))
+    sink = Rows()
+    (failure,) = simulate_volumes(build_model(MPI.COMM_WORLD, spine, stiff), stiff, {2 * ML: sink}).values()
+    assert "raise the index or set the spinal share" in str(failure)
+    assert sink.error is failure
+    assert sink.rows[-1]["csf_pressure_rise_mmHg"] > 1.0

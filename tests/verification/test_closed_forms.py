@@ -101,8 +101,13 @@ def test_nearly_incompressible_tube() -> None:
     assert found.errors["u(a), nu 0.4999"] < 2e-5
 
 
-@pytest.mark.parametrize("name", ["coaxial", "marmarou", "jump", "tension_only", "jacobian"])
+@pytest.mark.parametrize("name", ["coaxial", "marmarou", "jump", "tension_only", "fibres", "jacobian"])
 def test_problem_as_the_command_runs_it(name: str) -> None:
+    judge(PROBLEMS[name]())
+
+
+@pytest.mark.parametrize("name", ["baseline", "bolus", "patch_jacobian", "conservation", "invariance"])
+def test_patient_model_as_the_command_runs_it(name: str) -> None:
     judge(PROBLEMS[name]())
 
 

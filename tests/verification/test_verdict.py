@@ -23,9 +23,10 @@ class Made(Problem):
     full_levels: tuple[int, ...] = (2, 4, 8)
     power: float = 2.0
     scale: float = 1e-3
+    sharp: bool = False
 
     def checks(self) -> Sequence[Check]:
-        return [Check("error", 1e-3, 2.0)]
+        return [Check("error", 1e-3, 2.0, sharp=self.sharp)]
 
     def run(self, level: int) -> Result:
         return Result({"error": self.scale * level**-self.power})
@@ -47,6 +48,14 @@ def test_order_and_limit_both_count() -> None:
     assert not passed(Made(power=1.85))
     assert not passed(Made(scale=1.0))
     assert not passed(Made(scale=float("nan")))
+
+
+@pytest.mark.parametrize(("power", "sharp"), [(2.09, True), (2.15, False), (2.15, True)])
+def test_an_order_above_the_design_counts_where_it_is_sharp(power: float, sharp: bool) -> None:
+    problem = Made(power=power, sharp=sharp)
+    assert passed(problem)  # coarse levels may be before the limit
+    (outcome,) = Study.of(problem, full=True).outcomes()
+    assert outcome.passed is (power < 2.1 or not sharp)
 
 
 def test_observed_order_is_that_of_the_two_finest_levels() -> None:
