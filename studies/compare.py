@@ -11,6 +11,7 @@ from typing import Final
 import pandas as pd
 
 from fem.parameters import parameter_table
+from studies.case import INTERSPACES
 from studies.clinical import Measurement, measurements, null_displaced, null_pressure, pratt_exponents
 from studies.errors import InputError
 from studies.protocols import (
@@ -134,7 +135,7 @@ def gather(folder: Path) -> Comparison:
         lines=tuple(lines),
         displaced=tuple(displaced),
         static=tuple(static),
-        study=tuple(sorted(study, key=lambda item: (item.level, item.volume_mL))),
+        study=tuple(sorted(study, key=lambda item: (INTERSPACES.index(item.level), item.volume_mL))),
         meshes=tuple(sorted({mesh_note(item.case) for item in found})),
         missing=tuple(missing),
         troubles=tuple(

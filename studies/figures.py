@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ from studies.clinical import measurements, null_displaced, null_pressure, pratt
 from studies.compare import STATIC_RISE, Comparison
 from studies.protocols import DISPLACED, ML, Outcome
 from studies.relief.data import relief_rows
-from studies.relief.figure import relief_figure
+from studies.relief.figure import relief_figures
 from studies.resolve import end_of_injection
 
 STYLE: Final = Path(__file__).parent / "bloodpatch.mplstyle"
@@ -40,21 +40,20 @@ def draw(comparison: Comparison, folder: Path) -> list[Drawn]:
     mpl.use("Agg", force=False)
     folder.mkdir(parents=True, exist_ok=True)
     note = "mesh: " + "; ".join(comparison.meshes)
-    jobs: list[tuple[str, str, Callable[[Comparison], Figure]]] = []
-    if comparison.displaced:
-        jobs.append(("displaced_csf", _DISPLACED, _displaced))
-    if comparison.static:
-        jobs.append(("static_pressure", _STATIC, _static))
-    if comparison.study:
-        jobs.append(("volume_and_level", _STUDY, _study))
-        jobs.append(("time_course", _TIME, _time_course))
     drawn = []
     with mpl.rc_context(fname=str(STYLE)):
+        made: list[tuple[str, str, Figure]] = []
+        if comparison.displaced:
+            made.append(("displaced_csf", _DISPLACED, _displaced(comparison)))
+        if comparison.static:
+            made.append(("static_pressure", _STATIC, _static(comparison)))
+        if comparison.study:
+            made.append(("volume_and_level", _STUDY, _study(comparison)))
+            made.append(("time_course", _TIME, _time_course(comparison)))
         if comparison.relief:
-            relief, words = relief_figure(comparison.relief, relief_rows())
-            jobs.append(("relief", words, lambda _: relief))
-        for name, caption, make in jobs:
-            figure = make(comparison)
+            relief = relief_figures(comparison.relief, relief_rows())
+            made += [(name, words, figure) for name, (figure, words) in relief.items()]
+        for name, caption, figure in made:
             figure.supxlabel(f"{note}. Research use only.", fontsize=7, color=GREY, x=0.01, ha="left")
             svg, png = folder / f"{name}.svg", folder / f"{name}.png"
             figure.savefig(svg, metadata={"Date": None})

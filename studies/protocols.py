@@ -123,8 +123,10 @@ def is_pratt(case: Case) -> bool:
 
 
 def is_volume_and_level(case: Case) -> bool:
-    """One injection of blood, headache after dural puncture: a case of the study of volume and level."""
-    return len(case.injection) == 1 and case.injection[0].material == "blood" and case.patient == "pdph"
+    """One interlaminar injection of blood, headache after dural puncture: a case of the study of volume and level."""
+    if len(case.injection) != 1 or case.patient != "pdph":
+        return False
+    return case.injection[0].material == "blood" and case.injection[0].approach == "interlaminar"
 
 
 def read_higuchi(outcome: Outcome) -> Reading:
