@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from studies.case import INTERSPACES
 from studies.errors import InputError
+from studies.plot.maps import map_figure
 from studies.plot.style import LINES, Picture, save, styled
 from studies.results import case_states, read_plan, table
 
@@ -58,7 +59,7 @@ def order_of(values: list[str]) -> list[str]:
 
 
 def draw_sweep(folder: Path, out: Path) -> list[Picture]:
-    """Write the figure of a sweep.
+    """Write the figures of a sweep: curves, and maps where volume and interspace vary.
 
     Raises:
         InputError: no case has finished, or nothing varies.
@@ -86,7 +87,12 @@ def draw_sweep(folder: Path, out: Path) -> list[Picture]:
         caption = f"Headline figures of every finished case against {across}; a line per " + (
             ", ".join(others) or "sweep"
         )
-        return [save(figure, out, "sweep", f"{caption}.", f"{note} Research use only.")]
+        note += " Research use only."
+        drawn = [save(figure, out, "sweep", f"{caption}.", note)]
+        maps = map_figure(frame, keys)
+        if maps is not None:
+            drawn.append(save(maps[0], out, "maps", maps[1], note))
+        return drawn
 
 
 def _says(values: pd.Series) -> bool:

@@ -210,8 +210,9 @@ def _caption(held: Sequence[Held], rows: Sequence[ReliefRow], predicted: Axis | 
     stand_in = sorted({item.row.syndrome for item in held if item.prediction and item.prediction.stand_in})
     other = f" {', '.join(stand_in)} rows are predicted with the other patient, as a stand-in." if stand_in else ""
     return (
-        f"Published relief against {against}, primary rows only. Vertical: Wilson's 95 % interval; hollow: n not known; "
-        "*: figures recalled, weaker than read. Horizontal: over the reported volumes, levels and possible "
-        f"approaches, or, dotted, over the range of all reported volumes ({ranges}) where the source gives none; such markers stand beside each other about its middle.{other} "
+        f"Published relief against {against}, primary rows only. Vertical: Wilson's 95 % interval; hollow: n not "
+        "known; *: figures recalled, weaker than read. Horizontal: over the reported volumes, levels and possible "
+        f"approaches, or, dotted, over the range of all reported volumes ({ranges}) where the source gives none; such "
+        f"markers stand beside each other about its middle.{other} "
         f"{words}."
     )
