@@ -18,6 +18,7 @@ from studies.protocols import (
     COMPRESSION,
     DISPLACED,
     SPREADS,
+    STATIC_RISE,
     Outcome,
     Reading,
     exponent,
@@ -38,7 +39,6 @@ from studies.relief.data import relief_rows
 from studies.relief.predicted import Held, hold, usable
 from studies.relief.table import row_table, stratum_table
 
-STATIC_RISE: Final = "epidural_pressure_static_rise_mmHg"
 TABLE: Final = "comparison.csv"
 PAGE: Final = "comparison.html"
 RELIEF_TABLE: Final = "relief.csv"

@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from studies.clinical import measurements, null_displaced, null_pressure, pratt
-from studies.compare import STATIC_RISE, Comparison
+from studies.compare import Comparison
 from studies.plot.style import GREY, LINES, styled
-from studies.protocols import DISPLACED, ML, Outcome
+from studies.protocols import DISPLACED, ML, STATIC_RISE, Outcome
 from studies.relief.data import relief_rows
 from studies.relief.figure import relief_figures
 from studies.resolve import end_of_injection

@@ -12,9 +12,9 @@ import jinja2
 
 import fem
 from studies.clinical import measurements
-from studies.compare import CURVATURE, NO_SPREAD, NOT_COMPUTED, STATIC_RISE, Comparison
+from studies.compare import CURVATURE, NO_SPREAD, NOT_COMPUTED, Comparison
 from studies.figures import Drawn
-from studies.protocols import DISPLACED
+from studies.protocols import DISPLACED, STATIC_RISE
 from studies.provenance import commit, version
 from studies.relief.table import explained, strata
 from studies.runfolder import write_text

@@ -20,6 +20,7 @@ from studies.resolve import end_of_injection
 from studies.results import case_states, is_sweep, read_summary
 
 DISPLACED: Final = "csf_displaced_lumbosacral_mL"
+STATIC_RISE: Final = "epidural_pressure_static_rise_mmHg"
 STATIC: Final = "epidural_pressure_needle_rise_mmHg"
 ML: Final = 1e-6
 
