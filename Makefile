@@ -1,7 +1,7 @@
 # Everything runs through env/run, which makes the environment on first use.
 RUN := env/run
 
-.PHONY: help env demo test lint clean
+.PHONY: help env demo reference test lint clean
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
 
@@ -10,6 +10,9 @@ env:  ## make the environment, if it is missing
 
 demo:  ## the main job: volume and level, held against clinical data (results/demo)
 	@$(RUN) bloodpatch demo --out results/demo
+
+reference:  ## the reference sweep in full, many hours; goes on where it stopped (results/reference)
+	@$(RUN) bloodpatch reference --out results/reference
 
 test:  ## the daily tests
 	@$(RUN) python -m pytest -q -m "not slow" $(ARGS)

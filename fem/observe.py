@@ -15,7 +15,7 @@ from fem.arrays import Array
 from fem.forms import compile_form, integrate
 from fem.parameters import MMHG
 from fem.patch import PatchModel
-from fem.poro import QUADRATURE_DEGREE
+from fem.poro import QUADRATURE_DEGREE, STRESS_PAIRS
 from fem.quantities import SPREAD_THRESHOLD
 from fem.ranks import joined, largest, smallest
 from fem.species import SpeciesTransport
@@ -67,6 +67,18 @@ class Observer:
             model.epidural.storage.content(p["e"] - poro.reference["e"]) * poro.dx(model.epidural)
         )
         self.reference_volume = self._cell_volumes(compile_form(fem.Constant(mesh, 1.0) * test * dx))
+        stress = fem.functionspace(mesh, ("DG", 0, (len(STRESS_PAIRS),)))
+        self._stress_dofs = (
+            stress.dofmap.list[:owned].reshape(-1, 1) * len(STRESS_PAIRS) + np.arange(len(STRESS_PAIRS))
+        ).astype(np.int64)
+        virtual = ufl.TestFunction(stress)
+        self._stress_function = fem.Function(stress)
+        self._stress_form = compile_form(
+            sum(
+                ufl.inner(poro.kirchhoff_stress(region, u, p[region.pressure]), virtual) * poro.dx(region)
+                for region in poro.regions
+            )
+        )
         self._p_mean = compile_form(p["s"] * test * dx), compile_form(p["e"] * test * dx)
         space = transport.space
         self._corner_dofs = space.dofmap.list[:owned]
@@ -92,15 +104,15 @@ class Observer:
         return self.model.copies * integrate(self._stored_form, self.comm)
 
     def _cell_volumes(self, form: Any) -> Array:
-        vector = self._volume_function.x.petsc_vec
-        with vector.localForm() as local:
-            local.set(0.0)
-        fem_petsc.assemble_vector(vector, form)
-        return self._volume_function.x.array[self._cellwise].copy()
+        return _assembled(form, self._volume_function)[self._cellwise]
 
     def cell_volumes(self) -> Array:
         """Deformed volume of every owned cell [m^3]."""
         return self._cell_volumes(self._volume_form)
+
+    def cauchy_stress(self) -> Array:
+        """Mean total Cauchy stress of every owned cell [Pa], shape (cells, 6): xx, yy, zz, xy, yz, xz."""
+        return _assembled(self._stress_form, self._stress_function)[self._stress_dofs] / self.cell_volumes()[:, None]
 
     def _by_slab(self, values: Array, chosen: Array) -> Array:
         local = np.bincount(self._slab[chosen], weights=values[chosen], minlength=self.slabs)
@@ -137,10 +149,21 @@ class Observer:
 
     def injected_content(self) -> Array:
         """Injected content per reference volume, mean of the vertices, of every owned cell [1]; zero in the sac."""
+        return self._on_cells(self.transport.content.sum(axis=0))
+
+    def contents(self) -> dict[str, Array]:
+        """Content per reference volume of every owned cell [1]: of all species together, and of each."""
+        each = zip(self.transport.names, self.transport.content, strict=True)
+        return {"injected_content": self.injected_content()} | {
+            f"injected_content_{name}": self._on_cells(content) for name, content in each
+        }
+
+    def _on_cells(self, content: Array) -> Array:
+        """Mean over the vertices of each owned cell of a content [m^3] per reference volume."""
         self._content.x.array[:] = 0.0
-        self.transport.to_function(self.transport.content.sum(axis=0) / self.transport.volume, self._content)
-        content = self._content.x.array[self._corner_dofs].mean(axis=1)
-        return np.where(self._region == Part.EPIDURAL, content, 0.0)  # cells of the sac share vertices with the dura
+        self.transport.to_function(content / self.transport.volume, self._content)
+        values = self._content.x.array[self._corner_dofs].mean(axis=1)
+        return np.where(self._region == Part.EPIDURAL, values, 0.0)  # cells of the sac share vertices with the dura
 
     # -- what is reported --------------------------------------------------------------------------------------------
 
@@ -292,6 +315,15 @@ class Observer:
             }
             for k in range(self.slabs)
         ]
+
+
+def _assembled(form: Any, function: Any) -> Array:
+    """Values of a compiled linear form, ghosts included, in the place of those of a function."""
+    vector = function.x.petsc_vec
+    with vector.localForm() as local:
+        local.set(0.0)
+    fem_petsc.assemble_vector(vector, form)
+    return np.array(function.x.array)
 
 
 def segment_coordinate(spine: SpineMesh) -> Callable[[float], float]:

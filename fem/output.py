@@ -27,7 +27,7 @@ class FieldSnapshot:
 
     def __init__(self, simulation: Simulation) -> None:
         self.time = simulation.state.time
-        model = simulation.model
+        model, observer = simulation.model, simulation.observer
         self.comm = model.comm
         spine, domain, poro = model.spine, model.domain, model.poro
         owned = domain.owned_cells
@@ -37,28 +37,27 @@ class FieldSnapshot:
         dofs = space.dofmap.list[:owned][:, order]
         u = poro.state.x.array[poro.dofs["u"]].reshape(-1, 3)
         base = model.baseline[poro.dofs["u"]].reshape(-1, 3)
-        content = simulation.observer.injected_content()
-        corner = space.tabulate_dof_coordinates()
-        pressure = {}
-        for name in poro.pressures:
-            values = np.zeros(len(poro.collapsed[name][0].tabulate_dof_coordinates()))
-            values[:] = poro.state.x.array[poro.dofs[name]]
-            pressure[name] = _edge_means(values[poro.collapsed[name][0].dofmap.list[:owned]])
-        volume = simulation.observer.cell_volumes() / simulation.observer.reference_volume
+        points = space.tabulate_dof_coordinates()
+        numbering = space.dofmap.index_map
         part = {
-            "points": corner[dofs],
+            "points": points[dofs],
+            "node": numbering.local_to_global(dofs.reshape(-1)).reshape(dofs.shape),
             "displacement": (u - base)[dofs],
             "from_table": base[dofs],
-            "pressure_e": pressure["e"],
-            "pressure_s": pressure["s"],
             "region": spine.region[cells],
             "subregion": spine.subregion[cells],
             "level": spine.level[cells],
-            "content": content,
-            "J": volume,
+            "stress": observer.cauchy_stress(),
+            "J": observer.cell_volumes() / observer.reference_volume,
         }
+        for name in poro.pressures:
+            values = poro.state.x.array[poro.dofs[name]]
+            part[f"pressure_{name}"] = _edge_means(values[poro.collapsed[name][0].dofmap.list[:owned]])
+        contents = observer.contents()
+        self._contents = tuple(contents)
+        part |= contents
         if model.copies > 1:
-            part = _with_image(part)
+            part = _with_image(part, numbering.size_global)
         gathered = self.comm.gather(part, root=0)
         self._data = (
             {key: np.concatenate([piece[key] for piece in gathered]) for key in part} if gathered is not None else None
@@ -67,7 +66,8 @@ class FieldSnapshot:
     def write(self, folder: Path, stem: str) -> list[Path]:
         """Write ``<stem>_<region>.vtu`` for each region (rank 0; others return an empty list).
 
-        Points are the anatomy at the patient's baseline; ``displacement_m`` counts from there.
+        Points are the anatomy at the patient's baseline; ``displacement_m`` counts from there. ``volume_ratio`` and
+        contents are per volume of the tabulated anatomy. Numbers are of single precision, points of double.
         """
         if self._data is None:
             return []
@@ -76,25 +76,28 @@ class FieldSnapshot:
             chosen = data["region"] == part
             if not chosen.any():
                 continue
-            corners = (data["points"] + data["from_table"])[chosen].reshape(-1, 3)
-            points, first, inverse = np.unique(np.round(corners, 10), axis=0, return_index=True, return_inverse=True)
-            name = "e" if part == Part.EPIDURAL else "s"
+            _, first, inverse = np.unique(data["node"][chosen], return_index=True, return_inverse=True)
+            pressure = "pressure_e" if part == Part.EPIDURAL else "pressure_s"
 
-            def nodal(values: Array, first: Array = first) -> Array:
-                return values.reshape(-1, *values.shape[2:])[first]
+            def nodal(values: Array, chosen: Array = chosen, first: Array = first) -> Array:
+                return values[chosen].reshape(-1, *values.shape[2:])[first]
+
+            def cellwise(values: Array, kind: type = np.float32, chosen: Array = chosen) -> list[Array]:
+                return [values[chosen].astype(kind)]
 
             grid = meshio.Mesh(
-                points,
+                nodal(data["points"] + data["from_table"]),
                 [("tetra10", inverse.reshape(-1, 10))],
                 point_data={
-                    "displacement_m": nodal(data["displacement"][chosen]),
-                    "pressure_Pa": nodal(data[f"pressure_{name}"][chosen]),
+                    "displacement_m": nodal(data["displacement"]).astype(np.float32),
+                    "pressure_Pa": nodal(data[pressure]).astype(np.float32),
                 },
                 cell_data={
-                    "volume_ratio": [data["J"][chosen]],
-                    "injected_content": [data["content"][chosen]],
-                    "subregion": [data["subregion"][chosen].astype(np.int32)],
-                    "level": [data["level"][chosen].astype(np.int32)],
+                    "volume_ratio": cellwise(data["J"]),
+                    **{name: cellwise(data[name]) for name in self._contents},
+                    "cauchy_stress_Pa": cellwise(data["stress"]),
+                    "subregion": cellwise(data["subregion"], np.int32),
+                    "level": cellwise(data["level"], np.int32),
                 },
             )
             path = folder / f"{stem}_{part.name.lower()}.vtu"
@@ -103,16 +106,21 @@ class FieldSnapshot:
         return paths
 
 
-def _with_image(part: dict[str, Array]) -> dict[str, Array]:
-    """The cells of the left half and their mirror images."""
+def _with_image(part: dict[str, Array], nodes: int) -> dict[str, Array]:
+    """The cells of the left half and their mirror images; ``nodes`` is the number of nodes of the half."""
     image = {key: values.copy() for key, values in part.items()}
     for key in ("points", "displacement", "from_table"):
         image[key][..., 0] *= -1.0
+    image["stress"][:, [3, 5]] *= -1.0  # xy and xz
     image["subregion"] = mirror_subregions()[part["subregion"]].astype(part["subregion"].dtype)
-    for key in ("points", "displacement", "from_table", "pressure_e", "pressure_s"):
+    image["node"] += nodes * (np.abs(part["points"][..., 0]) > ON_MIDLINE)
+    for key in ("points", "node", "displacement", "from_table", "pressure_e", "pressure_s"):
         image[key] = image[key][:, MIRRORED_NODES]
     return {key: np.concatenate([part[key], image[key]]) for key in part}
 
+
+ON_MIDLINE = 1e-9
+"""A node nearer to the midsagittal plane than this [m] is its own image."""
 
 MIRRORED_NODES = [0, 2, 1, 3, 6, 5, 4, 7, 9, 8]
 """Nodes of a VTK quadratic tetrahedron in the order that turns its mirror image right side out."""

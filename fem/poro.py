@@ -34,6 +34,9 @@ from fem.ranks import joined
 QUADRATURE_DEGREE = 3
 """Exact for J, which is cubic in the gradient of a P2 displacement: deformed volumes carry no error of integration."""
 
+STRESS_PAIRS = ((0, 0), (1, 1), (2, 2), (0, 1), (1, 2), (0, 2))
+"""Components of a symmetric tensor in the order of VTK."""
+
 
 @dataclass(frozen=True)
 class Region:
@@ -230,20 +233,37 @@ class PoroModel:
         value = region.mobility.value(kinematics.volume_ratio(u))
         return self.fluidity[region.pressure] * value * kinematics.pulled_back_mobility(u)
 
+    def stress_work(self, region: Region, u: Any, p: Any, virtual: Any) -> Any:
+        """Virtual work per reference volume [Pa] of skeleton, pore pressure and fibres for a virtual gradient."""
+        kinematics = self.setup.kinematics
+        gradient = kinematics.gradient(u)
+        stress = region.solid.stress(gradient) - region.biot * p * kinematics.cofactor(u)
+        work = ufl.inner(stress, virtual)
+        for law, direction, weight in region.fibres:
+            work += weight * law.virtual_work(gradient, virtual, direction, kinematics.linear)
+        return work
+
+    def kirchhoff_stress(self, region: Region, u: Any, p: Any) -> Any:
+        """Total Kirchhoff stress J sigma [Pa], a vector of xx, yy, zz, xy, yz, xz; in the linear mode sigma.
+
+        Its component ij is the work of the virtual gradient (e_i e_j) F: P : (e_i e_j F) = (P F^T)_ij.
+        """
+        kinematics = self.setup.kinematics
+        carried = ufl.Identity(3) if kinematics.linear else kinematics.gradient(u)
+        units = [ufl.as_vector([1.0 if i == k else 0.0 for i in range(3)]) for k in range(3)]
+        return ufl.as_vector(
+            [self.stress_work(region, u, p, ufl.dot(ufl.outer(units[i], units[j]), carried)) for i, j in STRESS_PAIRS]
+        )
+
     def momentum(self, u: Any, pressures: Mapping[str, Any], v: Any) -> Any:
         """Virtual work of skeletons, pore pressures, fibres and membranes."""
         kinematics, setup = self.setup.kinematics, self.setup
         gradient = kinematics.gradient(u)
         form = 0
         for region in self.regions:
-            stress = region.solid.stress(gradient)
-            stress -= region.biot * pressures[region.pressure] * kinematics.cofactor(u)
-            form += ufl.inner(stress, ufl.grad(v)) * self.dx(region)
+            form += self.stress_work(region, u, pressures[region.pressure], ufl.grad(v)) * self.dx(region)
             curved = ufl.inner(ufl.grad(ufl.grad(u)), ufl.grad(ufl.grad(v)))  # constant in a cell with straight sides
             form += region.gradient_stiffness * curved * self.domain.dx(region.tag, metadata={"quadrature_degree": 0})
-            for law, direction, weight in region.fibres:
-                work = law.virtual_work(gradient, ufl.grad(v), direction, kinematics.linear)
-                form += weight * work * self.dx(region)
         for membrane in setup.membranes:
             surface = Surface(
                 gradient,

@@ -26,6 +26,12 @@ TIME_RESOLUTION = 1e-9
 LEAST_VOLUME = 1e-8
 """Volume that the balance is measured against before anything is injected [m^3]."""
 
+INJECTION_FRAMES = 6
+"""Fields are written this many times while fluid is injected, at steps as they come, where no times are asked for."""
+
+READ_OUTS = (3 * 3600.0, 3 * 86400.0)
+"""Times at which patches were looked at in patients [s]: their mass effect and their shrinkage."""
+
 ROUND_OFF = 100 * float(np.finfo(float).eps)
 """Relative round-off of a sum of flows over the vertices of a cut [1]."""
 
@@ -231,7 +237,7 @@ class Simulation:
         control, injections = self.parameters.time, self.parameters.injections
         end = self.end
         times = {i.start for i in injections} | {i.end for i in injections}
-        times |= {i.end + STATIC_DELAY for i in injections} | set(control.output_times) | {end}
+        times |= {i.end + STATIC_DELAY for i in injections} | set(control.output_times or READ_OUTS) | {end}
         return sorted(t for t in times if TIME_RESOLUTION < t <= end + TIME_RESOLUTION)
 
     @property
@@ -340,10 +346,22 @@ def simulate_volumes(
     together = list(volumes)
     marks: dict[float, Mark] = {}
 
+    shown = dict.fromkeys(volumes, -np.inf)
+
     def is_due(volume: float) -> bool:
-        end = case(volume).injections[-1].end
-        due = (0.0, *(parameters.time.output_times or (end, end + parameters.time.follow_up)))
-        return any(abs(path.state.time - t) <= TIME_RESOLUTION for t in due)
+        """Whether fields are wanted now: at the times asked for; else often enough to see the injection."""
+        now, injections = path.state.time, case(volume).injections
+        end = injections[-1].end
+        if parameters.time.output_times:
+            due = any(abs(now - t) <= TIME_RESOLUTION for t in (0.0, *parameters.time.output_times))
+        else:
+            stops = (0.0, *(i.end for i in injections), end + STATIC_DELAY, *READ_OUTS, path.end)
+            apart = (end - injections[0].start) / INJECTION_FRAMES
+            due = any(abs(now - t) <= TIME_RESOLUTION for t in stops)
+            due |= now < end and now - shown[volume] >= apart - TIME_RESOLUTION
+        if due:
+            shown[volume] = now
+        return due
 
     def deliver(receivers: Sequence[float]) -> None:
         row, profile = path.row()

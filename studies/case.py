@@ -319,7 +319,8 @@ class OutputSection(Section):
     fields: StrictBool = Field(default=True, description="write fields for ParaView")
     times: list[Annotated[float, TIME]] = Field(
         default_factory=list,
-        description="times of profiles and fields; default the end of the last injection and the end of the run",
+        description="times of profiles and fields; default some steps of the injection, its end, 20 s later, 3 h, 3 d "
+        "and the end of the run",
     )
 
 

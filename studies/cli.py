@@ -257,6 +257,14 @@ def demo(out: Out = Path("results/demo"), jobs: Jobs = None) -> int:
 
 
 @app.command()
+def reference(out: Out = Path("results/reference"), settings: Set = None, jobs: Jobs = None) -> int:
+    """The reference sweep: volumes, levels and approaches, with table, maps and comparison."""
+    from studies.demo import reference as run_reference
+
+    return run_reference(_writable(out), settings or [], jobs)
+
+
+@app.command()
 def verify(
     name: Annotated[
         str | None,

@@ -11,12 +11,14 @@ from typing import Final
 import pandas as pd
 
 from fem.parameters import parameter_table
+from studies.case import INTERSPACES
 from studies.clinical import Measurement, measurements, null_displaced, null_pressure, pratt_exponents
 from studies.errors import InputError
 from studies.protocols import (
     COMPRESSION,
     DISPLACED,
     SPREADS,
+    STATIC_RISE,
     Outcome,
     Reading,
     exponent,
@@ -37,7 +39,6 @@ from studies.relief.data import relief_rows
 from studies.relief.predicted import Held, hold, usable
 from studies.relief.table import row_table, stratum_table
 
-STATIC_RISE: Final = "epidural_pressure_static_rise_mmHg"
 TABLE: Final = "comparison.csv"
 PAGE: Final = "comparison.html"
 RELIEF_TABLE: Final = "relief.csv"
@@ -134,7 +135,7 @@ def gather(folder: Path) -> Comparison:
         lines=tuple(lines),
         displaced=tuple(displaced),
         static=tuple(static),
-        study=tuple(sorted(study, key=lambda item: (item.level, item.volume_mL))),
+        study=tuple(sorted(study, key=lambda item: (INTERSPACES.index(item.level), item.volume_mL))),
         meshes=tuple(sorted({mesh_note(item.case) for item in found})),
         missing=tuple(missing),
         troubles=tuple(

@@ -1,13 +1,18 @@
-"""The main job: a small study of volume and level, the clinical protocols, and the page that holds them together."""
+"""A study of volume and level, the clinical protocols, and the page that holds them together: small, and in full."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from studies.compare import compare
 from studies.console import complain, say
 from studies.errors import InputError
+from studies.plot import PICTURES
+from studies.plot.sweep import draw_sweep
+from studies.results import TABLE
 from studies.study import read_study
 from studies.sweep import check, execute, prepare
 from studies.worker import FAILED, INTERRUPTED
@@ -15,10 +20,12 @@ from studies.worker import FAILED, INTERRUPTED
 CASES: Final = Path(__file__).parent / "cases"
 STUDIES: Final = {"volume-level": "demo.toml", "higuchi": "higuchi.toml", "pratt": "pratt.toml"}
 MESH: Final = 'mesh.size="draft"'
+REFERENCE: Final = {"reference": "reference.toml", "higuchi": "higuchi.toml", "pratt": "pratt.toml"}
+REFERENCE_TABLE: Final = "reference.csv"
 
 
 def demo(out: Path, jobs: int | None = None) -> int:
-    """Run the three studies at the draft mesh in one pool, then compare; a second call only looks.
+    """The main job, at the draft mesh; a second call only looks.
 
     Returns:
         Exit status.
@@ -26,22 +33,50 @@ def demo(out: Path, jobs: int | None = None) -> int:
     Raises:
         InputError: the folder holds something else.
     """
-    plans = {name: read_study(CASES / file, settings=[MESH]) for name, file in STUDIES.items()}
+    return _studies(out, STUDIES, [MESH], jobs)
+
+
+def reference(out: Path, settings: Sequence[str] = (), jobs: int | None = None) -> int:
+    """The reference sweep: its table and maps beside the comparison, in the folder itself; goes on where it stopped.
+
+    Args:
+        out: folder; the sweeps are folders in it.
+        settings: KEY=VALUE for every study, such as the size of the mesh.
+        jobs: cases at a time.
+
+    Returns:
+        Exit status.
+
+    Raises:
+        InputError: the folder holds something else.
+    """
+    status = _studies(out, REFERENCE, settings, jobs)
+    if status != INTERRUPTED and (out / "reference" / TABLE).is_file():
+        shutil.copyfile(out / "reference" / TABLE, out / REFERENCE_TABLE)
+        draw_sweep(out / "reference", out / PICTURES)
+    return status
+
+
+def _studies(out: Path, studies: Mapping[str, str], settings: Sequence[str], jobs: int | None) -> int:
+    """Run studies in one pool, then compare."""
+    plans = {name: read_study(CASES / file, settings=settings) for name, file in studies.items()}
     for name, plan in plans.items():
         check(plan, out / name, resume=False)
     sweeps = [prepare(plan, out / name) for name, plan in plans.items()]
-    say(f"{sum(len(plan.cases) for plan in plans.values())} cases at a draft mesh; interrupt and call again at will")
-    status = execute(sweeps, jobs, label="demo")
+    mesh = f" at {settings[0]}" if settings else ""
+    say(f"{sum(len(plan.cases) for plan in plans.values())} cases{mesh}; interrupt and call again at will")
+    status = execute(sweeps, jobs, label=out.name)
     if status == INTERRUPTED:
         return status
+    first = out / next(iter(studies))
     try:
         page = compare(out)
     except InputError as error:
         complain(str(error))
         return FAILED
     say(f"page:    {page.resolve()}")
-    say(f"table:   {(out / 'volume-level' / 'results.csv').resolve()}")
-    say(f"fields:  {(out / 'volume-level' / 'runs').resolve()}/*/fields.pvd (ParaView)")
+    say(f"table:   {(first / TABLE).resolve()}")
+    say(f"runs:    {(first / 'runs').resolve()}/* (fields.pvd, if written, for ParaView)")
     if status == FAILED:
         say("some cases did not finish; the page says which")
     return status

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from studies.clinical import measurements, null_displaced, null_pressure, pratt
-from studies.compare import STATIC_RISE, Comparison
-from studies.protocols import DISPLACED, ML, Outcome
+from studies.compare import Comparison
+from studies.plot.style import GREY, LINES, styled
+from studies.protocols import DISPLACED, ML, STATIC_RISE, Outcome
 from studies.relief.data import relief_rows
-from studies.relief.figure import relief_figure
+from studies.relief.figure import relief_figures
 from studies.resolve import end_of_injection
 
-STYLE: Final = Path(__file__).parent / "bloodpatch.mplstyle"
-LINES: Final = ("-", "--", "-.", ":")
-MARKERS: Final = ("o", "s", "^", "D")
-GREY: Final = "#444444"
+MOST_COLUMNS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -37,24 +35,22 @@ class Drawn:
 
 def draw(comparison: Comparison, folder: Path) -> list[Drawn]:
     """Write every figure that the comparison has data for, as SVG and PNG."""
-    mpl.use("Agg", force=False)
     folder.mkdir(parents=True, exist_ok=True)
     note = "mesh: " + "; ".join(comparison.meshes)
-    jobs: list[tuple[str, str, Callable[[Comparison], Figure]]] = []
-    if comparison.displaced:
-        jobs.append(("displaced_csf", _DISPLACED, _displaced))
-    if comparison.static:
-        jobs.append(("static_pressure", _STATIC, _static))
-    if comparison.study:
-        jobs.append(("volume_and_level", _STUDY, _study))
-        jobs.append(("time_course", _TIME, _time_course))
     drawn = []
-    with mpl.rc_context(fname=str(STYLE)):
+    with styled():
+        made: list[tuple[str, str, Figure]] = []
+        if comparison.displaced:
+            made.append(("displaced_csf", _DISPLACED, _displaced(comparison)))
+        if comparison.static:
+            made.append(("static_pressure", _STATIC, _static(comparison)))
+        if comparison.study:
+            made.append(("volume_and_level", _STUDY, _study(comparison)))
+            made.append(("time_course", _TIME, _time_course(comparison)))
         if comparison.relief:
-            relief, words = relief_figure(comparison.relief, relief_rows())
-            jobs.append(("relief", words, lambda _: relief))
-        for name, caption, make in jobs:
-            figure = make(comparison)
+            relief = relief_figures(comparison.relief, relief_rows())
+            made += [(name, words, figure) for name, (figure, words) in relief.items()]
+        for name, caption, figure in made:
             figure.supxlabel(f"{note}. Research use only.", fontsize=7, color=GREY, x=0.01, ha="left")
             svg, png = folder / f"{name}.svg", folder / f"{name}.png"
             figure.savefig(svg, metadata={"Date": None})
@@ -161,7 +157,7 @@ def _study(comparison: Comparison) -> Figure:
             axes.plot(
                 [item.volume_mL for item in items],
                 [item.number(name) for item in items],
-                LINES[index % 4],
+                ls=LINES[index % len(LINES)],
                 marker=".",
                 label=f"model, {level}",
             )
@@ -175,26 +171,38 @@ def _study(comparison: Comparison) -> Figure:
             axes.set_ylim(top=1.0)
         else:
             axes.set_ylim(bottom=0)
-        axes.legend(loc="best")
+    handles, labels = grid.flat[1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=5)
     return figure
 
 
 def _time_course(comparison: Comparison) -> Figure:
     levels = _by_level(comparison.study)
-    figure = Figure(figsize=(max(3.6 * len(levels), 5.0), 3.4))
-    row = np.atleast_1d(figure.subplots(1, len(levels), sharey=True))
-    for axes, (level, items) in zip(row, levels.items(), strict=True):
+    columns = min(len(levels), MOST_COLUMNS)
+    rows = math.ceil(len(levels) / columns)
+    figure = Figure(figsize=(max(7.2 / 2 * min(columns, 2), 2.4 * columns, 5.0), 3.0 * rows + 0.4))
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[len(levels) :]:
+        axes.set_visible(False)
+    for axes, (level, items) in zip(grid.flat, levels.items(), strict=False):
         for index, item in enumerate(items):
             axes.plot(
                 item.series["time_s"] / 60,
                 item.series["csf_pressure_mmHg"],
-                LINES[index % 4],
+                ls=LINES[index % len(LINES)],
                 color=f"C{index}",
                 label=f"{item.case.injection[0].volume / ML:g} mL"
                 + ("" if item.state == "done" else f" ({item.state})"),
             )
             axes.axvline(end_of_injection(item.case.injection[0]) / 60, color=f"C{index}", lw=0.5)
-        axes.set(title=level, xlabel="time [min]", xlim=(0, None))
-    row[0].set_ylabel("CSF pressure, cranial [mmHg]")
-    row[-1].legend(loc="upper right", title="volume; thin: end of injection", title_fontsize=7)
+        axes.set(title=level, xlim=(0, None))
+    for axes in grid[-1]:
+        axes.set_xlabel("time [min]")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("CSF, cranial [mmHg]")
+    named: dict[str, Any] = {}
+    for axes in grid.flat:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    figure.legend(named.values(), named, loc="outside upper center", ncols=5, title="volume; thin: end of injection")
     return figure

@@ -20,6 +20,7 @@ from studies.resolve import end_of_injection
 from studies.results import case_states, is_sweep, read_summary
 
 DISPLACED: Final = "csf_displaced_lumbosacral_mL"
+STATIC_RISE: Final = "epidural_pressure_static_rise_mmHg"
 STATIC: Final = "epidural_pressure_needle_rise_mmHg"
 ML: Final = 1e-6
 
@@ -123,8 +124,10 @@ def is_pratt(case: Case) -> bool:
 
 
 def is_volume_and_level(case: Case) -> bool:
-    """One injection of blood, headache after dural puncture: a case of the study of volume and level."""
-    return len(case.injection) == 1 and case.injection[0].material == "blood" and case.patient == "pdph"
+    """One interlaminar injection of blood, headache after dural puncture: a case of the study of volume and level."""
+    if len(case.injection) != 1 or case.patient != "pdph":
+        return False
+    return case.injection[0].material == "blood" and case.injection[0].approach == "interlaminar"
 
 
 def read_higuchi(outcome: Outcome) -> Reading:

@@ -15,7 +15,7 @@ from fem.parameters import parameter_table
 from studies.case import Case, Section
 from studies.clinical import Measurement, measurements
 from studies.errors import InputError, shown
-from studies.protocols import COMPRESSION, DISPLACED
+from studies.protocols import COMPRESSION, DISPLACED, STATIC_RISE
 from studies.quantities import dimension_of
 from studies.reading import (
     Tree,
@@ -29,7 +29,6 @@ from studies.reading import (
 )
 from studies.resolve import resolve
 
-STATIC_RISE: Final = "epidural_pressure_static_rise_mmHg"
 READABLE: Final = (DISPLACED, STATIC_RISE, COMPRESSION[0])
 """Quantities that can be read off a run; every datum of the calibration folder has one of them."""
 
@@ -41,7 +40,10 @@ class ParameterSection(Section):
     """`[[calibrate.parameter]]`: one fitted parameter, with a log-normal prior."""
 
     key: str = Field(description="parameter of a law, such as materials.fat.mobility")
-    prior: str | None = Field(default=None, description="median of the prior; default the table's value")
+    prior: str | None = Field(
+        default=None,
+        description="median of the prior; default the table's value, or the middle of its range where that was fitted",
+    )
     factor: Annotated[float, Field(gt=1.0, le=1e4)] | None = Field(
         default=None,
         description="the prior's 95 % interval is from median / factor to median * factor; default the table's range",
@@ -172,7 +174,9 @@ def _parameter(item: ParameterSection, where: str) -> Parameter:
         raise InputError(
             f"{where}.key", shown(item.key), "allowed is a parameter that is positive: its logarithm is fitted"
         )
-    median = row.value
+    ranged = 0.0 < row.low < row.high
+    # A fitted default has seen the data: as a prior it would use them twice, and a second fit would not be the first.
+    median = math.sqrt(row.low * row.high) if row.tag == "calibrated" and ranged else row.value
     if item.prior is not None:
         try:
             median = float(item.prior) if row.unit == "1" else dimension_of(row.unit).parse(item.prior)
@@ -183,7 +187,7 @@ def _parameter(item: ParameterSection, where: str) -> Parameter:
         raise InputError(f"{where}.prior", shown(item.prior), "allowed is a positive value")
     if item.factor is not None:
         sigma = math.log(item.factor) / NORMAL_95
-    elif 0.0 < row.low < row.high:
+    elif ranged:
         sigma = math.log(row.high / row.low) / (2 * NORMAL_95)
     else:
         raise InputError(f"{where}.factor", "nothing", "needed: the table gives this parameter no range")

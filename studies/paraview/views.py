@@ -2,9 +2,9 @@
 
     pvpython views.py RUN [OUT]
 
-writes `axial.png`, `midline.png`, `space.png` and the state file `views.pvsm`, which ParaView's window opens, to OUT
-(default: RUN/paraview). It needs nothing but ParaView 5.11 or later; points are the canal at the patient's baseline,
-and every view shows the deformed shape at the time of the largest injected content.
+writes `axial.png`, `midline.png` (three times as wide as it is), `space.png`, and the state file `views.pvsm`, which
+ParaView's window opens, to OUT (default: RUN/paraview). It needs nothing but ParaView 5.11 or later; points are the
+canal at the patient's baseline, and every view shows the deformed shape at the time of the largest injected content.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ COVERED = 0.10
 BESIDE = 1e-5
 """The midline cut is this far beside the midline [m], where mirrored meshes have faces."""
 
+WIDER = 3.0
+"""The canal is drawn this many times as wide as it is, in the midline view."""
+
 EPIDURAL, THECAL, CORD_CELLS = (1, 5), (6, 7), (8, 8)
 """Numbers of the subregions, first and last, of the cell array `subregion`."""
 
@@ -40,6 +43,11 @@ def place(run: str) -> tuple[float, float]:
     return float(best["time_s"]), 1e-3 * float(best["z_mm"])
 
 
+def nearest(times: Sequence[float], wanted: float) -> float:
+    """The output time nearest to a wanted one; asked for one that is later by a round-off, ParaView shows the next."""
+    return min(times, key=lambda time: abs(time - wanted))
+
+
 def views(run: str, out: str) -> list[str]:
     """Write the three pictures and the state file; gives their paths."""
     from paraview import simple  # type: ignore[import-not-found]
@@ -47,6 +55,7 @@ def views(run: str, out: str) -> list[str]:
     simple._DisableFirstRenderCameraReset()
     time, height = place(run)
     reader = simple.PVDReader(FileName=os.path.abspath(os.path.join(run, "fields.pvd")))
+    time = nearest(list(reader.TimestepValues), time)
     simple.GetAnimationScene().UpdateAnimationUsingDataTimeSteps()
     simple.GetTimeKeeper().Time = time
     reader.UpdatePipeline(time)
@@ -92,7 +101,9 @@ def _midline(
     cut = simple.Slice(Input=deformed, SliceType="Plane")
     cut.SliceType.Origin = [-BESIDE, 0.0, 0.0]
     cut.SliceType.Normal = [1.0, 0.0, 0.0]
-    mercury = simple.Calculator(Input=cut, AttributeType="Point Data", ResultArrayName="pressure_mmHg")
+    wide = simple.Transform(Input=cut)
+    wide.Transform.Scale = [1.0, WIDER, 1.0]
+    mercury = simple.Calculator(Input=wide, AttributeType="Point Data", ResultArrayName="pressure_mmHg")
     mercury.Function = f"pressure_Pa/{MMHG}"
     mercury.UpdatePipeline(time)
     low, high = mercury.PointData["pressure_mmHg"].GetRange(0)
@@ -100,7 +111,8 @@ def _midline(
     shown = simple.Show(mercury, view)
     span = (low, high if high > low else low + 1.0)
     _coloured(simple, view, shown, ("POINTS", "pressure_mmHg"), span, "pore pressure [mmHg]", "Viridis (matplotlib)")
-    _look(view, middle, [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], 0.55 * (bounds[5] - bounds[4]))
+    at = [middle[0], WIDER * middle[1], middle[2]]
+    _look(view, at, [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], 0.55 * (bounds[5] - bounds[4]))
     return _shot(simple, view, out, "midline")
 
 
@@ -138,6 +150,9 @@ def _coloured(
     table.RescaleTransferFunction(*span)
     bar = simple.GetScalarBar(table, view)
     bar.Title, bar.ComponentTitle = title, ""
+    bar.TitleFontSize = bar.LabelFontSize = 20
+    bar.AutomaticLabelFormat, bar.LabelFormat, bar.RangeLabelFormat = 0, "%.1f", "%.1f"
+    bar.WindowLocation, bar.ScalarBarLength = "Lower Right Corner", 0.4
     bar.TitleColor = bar.LabelColor = [0.0, 0.0, 0.0]
     shown.SetScalarBarVisibility(view, True)
 

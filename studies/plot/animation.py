@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from studies.plot.axial import cuts, draw_axial, height, scale_bar, view
 from studies.plot.fields import CONTENT, Moment
 from studies.plot.run import Run, duration
-from studies.plot.sagittal import draw_midline, midline
-from studies.plot.style import FULL, SPREAD_MAP, level_axis
+from studies.plot.sagittal import draw_midline, frame, midline
+from studies.plot.style import FULL, PATCH_MAP, SPREAD_MAP, content_bar, level_axis
 
 FRAMES_PER_SECOND: Final = 2
 LAST_FRAME: Final = 4
@@ -23,6 +23,8 @@ LAST_FRAME: Final = 4
 
 MOST_FRAMES: Final = 60
 DPI: Final = 110
+PLACES: Final = ((0.01, 0.28, 0.45, 0.60), (0.53, 0.05, 0.11, 0.80), (0.73, 0.14, 0.25, 0.71), (0.08, 0.17, 0.31, 0.03))
+"""Axial cut, midline, curves and colour bar, in shares of the figure: alike in every frame."""
 
 
 def animate(run: Run, folder: Path) -> tuple[Path, str] | None:
@@ -34,14 +36,15 @@ def animate(run: Run, folder: Path) -> tuple[Path, str] | None:
         moments = tuple(moments[i] for i in np.unique(np.linspace(0, len(moments) - 1, MOST_FRAMES).astype(int)))
     name, z = height(run)
     limits = view(cuts(moments[0], z)["canal"])
-    figure = Figure(figsize=(7.6, 4.2))
+    figure = Figure(figsize=(8.4, 4.2))
     FigureCanvasAgg(figure)
     path = folder / "injection.gif"
     writer = PillowWriter(fps=FRAMES_PER_SECOND)
     with writer.saving(figure, str(path), DPI):
         before = cuts(moments[0], z)
+        around = frame(midline(moments[0])["epidural"])
         for index, moment in enumerate(moments):
-            _frame(figure, run, moment, before, name, z, limits)
+            _frame(figure, run, moment, before, around, name, z, limits)
             for _ in range(LAST_FRAME if index == len(moments) - 1 else 1):
                 writer.grab_frame()
     caption = (
@@ -52,23 +55,31 @@ def animate(run: Run, folder: Path) -> tuple[Path, str] | None:
     return path, caption
 
 
-def _frame(figure: Figure, run: Run, moment: Moment, before: Any, name: str, z: float, limits: Any) -> None:
+def _frame(
+    figure: Figure, run: Run, moment: Moment, before: Any, around: Any, name: str, z: float, limits: Any
+) -> None:
     figure.clear()
-    left, middle, right = figure.subplots(1, 3, width_ratios=[2.4, 0.8, 2.0])
+    figure.set_layout_engine("none")
+    left, middle, right, bar = (figure.add_axes(place) for place in PLACES)
     draw_axial(left, cuts(moment, z), before if moment.time > 0 else None, limits)
     scale_bar(left)
     left.set_title(f"axial cut at {name}", fontsize=8.5)
+    content_bar(figure, bar, PATCH_MAP, "horizontal")
     draw_midline(middle, midline(moment), CONTENT, Normalize(0, FULL), SPREAD_MAP)
+    middle.set(**around)
     level_axis(middle, run.places.ticks, run.places.borders, along="y")
     middle.set_title("midline", fontsize=8.5)
     time = run.series["time_s"].to_numpy(float)
     unit, label = (60.0, "time [min]") if run.end > 120.0 else (1.0, "time [s]")
+    past = time <= moment.time * (1 + 1e-9)
     for index, (column, words) in enumerate(
         (("csf_pressure_mmHg", "CSF, cranial"), ("epidural_pressure_needle_mmHg", "at the needle"))
     ):
         if column in run.series:
-            right.plot(time / unit, run.series[column], color=f"C{index}", ls=("-", "--")[index], label=words)
+            values, style = run.series[column].to_numpy(float), ("-", "--")[index]
+            right.plot(time / unit, values, color=f"C{index}", ls=style, alpha=0.25)
+            right.plot(time[past] / unit, values[past], color=f"C{index}", ls=style, label=words)
     right.axvline(moment.time / unit, color="black", lw=1)
     right.set(xlabel=label, ylabel="pressure [mmHg]", xlim=(0, None))
-    right.legend(loc="best", fontsize=7.5)
+    right.legend(loc="upper right", fontsize=7.5)
     figure.suptitle(f"{run.title}: {duration(moment.time)}", fontsize=10)

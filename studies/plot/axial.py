@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from studies.plot.fields import CLOT, CONTENT, Cut, Moment, cut, joined
+from geometry import Subregion
+from studies.plot.fields import CLOT, CONTENT, Cut, Moment, cut, joined, without
 from studies.plot.run import DAY, HOUR, Run, duration
 from studies.plot.style import (
     BONE,
@@ -27,6 +28,7 @@ from studies.plot.style import (
     PATCH,
     PATCH_MAP,
     SAC_LINE,
+    content_bar,
     edge_of_patch,
     legend_row,
     shaded,
@@ -81,10 +83,12 @@ def height(run: Run) -> tuple[str, float]:
 
 
 def cuts(moment: Moment, z: float) -> dict[str, Cut]:
-    """Cuts of every region, of the sac as a whole, and of the canal as a whole."""
+    """Cuts of every region, of the sac as a whole and without its root sleeves, and of the canal as a whole."""
     grids = {region: moment.grid(region) for region in ("epidural", "subarachnoid", "cord")}
     made = {region: cut(grid, "z", z) for region, grid in grids.items()}
-    made["sac"] = cut(joined([grids["subarachnoid"], grids["cord"]]), "z", z)
+    sac = joined([grids["subarachnoid"], grids["cord"]])
+    made["sac"] = cut(sac, "z", z)
+    made["thecal"] = cut(without(sac, Subregion.SLEEVE), "z", z)
     made["canal"] = cut(joined(list(grids.values())), "z", z)
     return made
 
@@ -136,7 +140,7 @@ def scale_bar(axes: Axes, length: float = 10.0) -> None:
 
 
 LEGEND: Final = (
-    Patch(facecolor=PATCH, edgecolor="white", label="patch (white line: content 10 %)"),
+    Patch(facecolor=PATCH, edgecolor="white", label="patch (white line: its edge, content 10 %)"),
     Patch(facecolor=FAT, label="epidural fat"),
     Patch(facecolor=CSF, edgecolor=SAC_LINE, label="thecal sac, CSF"),
     Patch(facecolor=CORD, edgecolor=CORD_LINE, label="cord"),
@@ -157,12 +161,14 @@ def axial_figure(run: Run) -> tuple[Figure, str] | None:
     width = 2.9
     columns = len(made)
     figure = Figure(figsize=(max(width * columns, 5.8), width * ratio + 1.5), layout="compressed")
-    cells = figure.add_gridspec(2, columns, height_ratios=[width * ratio, 0.5])
+    cells = figure.add_gridspec(
+        2, columns + 1, height_ratios=[width * ratio, 0.5], width_ratios=[width] * columns + [0.1]
+    )
     row = [figure.add_subplot(cells[0, index]) for index in range(columns)]
     before = made[0][1] if chosen[0][1].time == 0.0 else None
     for index, (axes, (title, parts)) in enumerate(zip(row, made, strict=True)):
         draw_axial(axes, parts, before if index else None, limits)
-        sac, base = parts["sac"].area, before["sac"].area if before else math.nan
+        sac, base = parts["thecal"].area, before["thecal"].area if before else math.nan
         loss = "" if not index or not base > 0 else f", {100 * (sac / base - 1):+.0f} %"
         axes.set_title(f"{title}\nsac {sac:.0f} mm²{loss}", fontsize=9)
     scale_bar(row[0])
@@ -170,10 +176,12 @@ def axial_figure(run: Run) -> tuple[Figure, str] | None:
     if any(CLOT in parts["epidural"].arrays for _, parts in made):
         legend.append(Line2D([], [], color=CLOT_LINE, lw=1, label="edge of the clot (content 10 %)"))
     legend_row(figure.add_subplot(cells[1, :]), legend, 3)
+    content_bar(figure, figure.add_subplot(cells[0, columns]), PATCH_MAP, "vertical")
     figure.suptitle(f"Axial cut at {name}: {run.title}", fontsize=10)
     caption = (
         f"Axial cut at {name} through the deformed model, seen as on CT: anterior is up, the patient's left is on the "
         "right. Grey tones are those of a CT scan, except that the injected fluid is drawn in colour as if it carried "
-        f"contrast. Bone is the edge of the canal, not a model of the vertebra. {missing}"
+        f"contrast. Bone is the edge of the canal, not a model of the vertebra. The area of the sac is that without "
+        f"root sleeves. {missing}"
     )
     return figure, caption.strip()

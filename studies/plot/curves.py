@@ -49,12 +49,14 @@ LEAK: Final = (
     ("leak_coverage", "leak covered [1]"),
     ("sleeve_coverage", "sleeve coated [1]"),
 )
+CORD: Final = (("cord_displacement_max_mm", "cord, at most"),)
 PANELS: Final = (
     (PRESSURES, "pressure [mmHg]"),
     (DISPLACED, "CSF displaced [mL]"),
     (OCCUPANCY, "share of the canal, worst slice [1]"),
     (SHAPE, "smallest over baseline [1]"),
     (VOLUMES, "volume so far [mL]"),
+    (CORD, "displacement [mm]"),
     (LEAK, "leak"),
 )
 
@@ -63,7 +65,7 @@ def time_figure(run: Run) -> tuple[Figure, str]:
     """Pressures, displaced CSF, occupancy, shape and volumes over time."""
     panels = [(names, label) for names, label in PANELS if any(run.shows(name) for name, _ in names)]
     rows = (len(panels) + 1) // 2
-    figure = Figure(figsize=(7.6, 2.6 * rows + 0.5))
+    figure = Figure(figsize=(7.6, 2.9 * rows + 0.5))
     grid = np.atleast_1d(figure.subplots(rows, 2)).ravel()
     for axes, (names, label) in zip(grid, panels, strict=False):
         _panel(axes, run, names, label)
@@ -71,7 +73,7 @@ def time_figure(run: Run) -> tuple[Figure, str]:
         axes.set_visible(False)
     for axes in grid[: len(panels)]:
         axes.set_xlabel(_time_axis(run)[1])
-    figure.suptitle(f"Over time: {run.title}", fontsize=10)
+    figure.suptitle(f"Over time: {run.title} (grey: while injecting)", fontsize=10)
     silent = [name for name in run.not_modelled if name in run.series]
     words = f" Not modelled in this version, constant zero: {', '.join(silent)}." if silent else ""
     return figure, f"Quantities over time; grey: while fluid is injected; dotted: baseline.{words}"
@@ -109,7 +111,7 @@ def _panel(axes: Axes, run: Run, names: tuple[tuple[str, str], ...], label: str)
     else:
         axes.set_xlim(0, None)
     axes.set_ylabel(label)
-    axes.legend(loc="best", fontsize=7, framealpha=0.85, frameon=True, edgecolor="none", borderpad=0.2)
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, fontsize=7, borderpad=0.0, borderaxespad=0.1)
 
 
 ALONG: Final = (

@@ -20,6 +20,7 @@ DISPLACEMENT: Final = "displacement_m"
 PRESSURE: Final = "pressure_Pa"
 CONTENT: Final = "injected_content"
 CLOT: Final = "clot_content"
+SUBREGION: Final = "subregion"
 """Names of the arrays in the `.vtu` files; the clot is absent where clotting is not modelled."""
 
 MM: Final = 1e3
@@ -41,7 +42,7 @@ class Moment:
     files: Mapping[str, Path]
 
     def grid(self, region: str) -> Any | None:
-        """Deformed grid of a region in millimetres, with cell arrays averaged to its points; None where there is none.
+        """Deformed grid of a region [mm], cell arrays but the subregion averaged to points; None where there is none.
 
         Raises:
             InputError: the file is missing or damaged.
@@ -102,7 +103,11 @@ def _grid(path: Path) -> Any:
     if not getattr(grid, "n_cells", 0) or DISPLACEMENT not in grid.point_data:
         raise damaged
     grid.points = (np.asarray(grid.points, float) + np.asarray(grid.point_data[DISPLACEMENT], float)) * MM
-    return grid.cell_data_to_point_data(pass_cell_data=False)
+    smooth = grid.cell_data_to_point_data(pass_cell_data=False)
+    if SUBREGION in grid.cell_data:  # arrays of one name at cells and at points would be confused
+        del smooth.point_data[SUBREGION]
+        smooth.cell_data[SUBREGION] = grid.cell_data[SUBREGION]
+    return smooth
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,14 @@ def border_lines(triangles: Array) -> list[list[int]]:
             line.append(there)
         lines.append(line)
     return sorted(lines, key=len, reverse=True)
+
+
+def without(grid: Any | None, subregion: int) -> Any | None:
+    """The cells of a grid that do not belong to a subregion."""
+    if grid is None or SUBREGION not in grid.cell_data:
+        return grid
+    kept = grid.extract_cells(np.asarray(grid.cell_data[SUBREGION]) != subregion)
+    return kept if kept.n_cells else None
 
 
 def joined(grids: list[Any]) -> Any | None:

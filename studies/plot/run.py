@@ -106,11 +106,7 @@ class Run:
     @property
     def not_modelled(self) -> list[str]:
         """Quantities whose own definition says that this version does not model them."""
-        return [
-            name
-            for name, entry in self.summary.items()
-            if "not modelled in this version" in entry.get("definition", "")
-        ]
+        return [name for name, entry in self.summary.items() if NOT_MODELLED in entry.get("definition", "")]
 
     def shows(self, name: str) -> bool:
         """Whether a column of the series says something: it is there and not constant zero."""

@@ -23,6 +23,7 @@ from studies.plot.style import (
     PRESSURE_MAP,
     SAC_LINE,
     SPREAD_MAP,
+    content_bar,
     edge_of_patch,
     level_axis,
     shaded,
@@ -36,6 +37,9 @@ WIDER: Final = 3.0
 
 PER_COLUMN: Final = 1.15
 """Width of a column [inch]."""
+
+AROUND: Final = 1.0
+"""Margin around the canal [mm]."""
 
 LEAST_HEIGHT: Final = 2.6
 MOST_HEIGHT: Final = 8.5
@@ -72,19 +76,23 @@ def sagittal_figure(run: Run) -> tuple[Figure, str] | None:
     length, depth = np.ptp(made[0][1]["epidural"].points, axis=0)[::-1]
     tall = min(max(PER_COLUMN * length / (WIDER * depth), LEAST_HEIGHT), MOST_HEIGHT)
     total = columns + len(spread)
-    figure = Figure(
-        layout="compressed", figsize=(total * min(PER_COLUMN, tall * WIDER * depth / length) + 1.0, tall + 1.6)
-    )
-    row = figure.subplots(1, total, sharey=True)
+    wide = total * min(PER_COLUMN, tall * WIDER * depth / length) + 2.6
+    figure = Figure(layout="compressed", figsize=(wide, tall + 0.9))
+    cells = figure.add_gridspec(1, total + 2, width_ratios=[*[1.0] * columns, 0.1, *[1.0] * len(spread), 0.1])
+    row = [figure.add_subplot(cells[0])]
+    row += [figure.add_subplot(cells[index], sharey=row[0]) for index in range(1, total + 1) if index != columns]
     for axes, (title, parts) in zip(row[:columns], made, strict=True):
         draw_midline(axes, parts, PRESSURE, norm, PRESSURE_MAP)
         axes.set_title(title.replace(", ", "\n"), fontsize=8)
     for axes, (title, parts) in zip(row[columns:], spread, strict=True):
         draw_midline(axes, parts, CONTENT, Normalize(0, FULL), SPREAD_MAP)
         axes.set_title(title.replace(", ", "\n"), fontsize=8)
+    around = frame(made[0][1]["epidural"])
+    for axes in row:
+        axes.set(**around)
     level_axis(row[0], run.places.ticks, run.places.borders, along="y")
     for axes in row[1:]:
-        axes.tick_params(length=0)
+        axes.tick_params(length=0, labelleft=False)
         for border in run.places.borders:
             axes.axhline(border, color="#d0d0d0", lw=0.5, zorder=0)
     marks = [(z, "black") for z in run.injected_heights.values()] + [(z, LEAK_LINE) for z in run.leak_heights.values()]
@@ -95,13 +103,9 @@ def sagittal_figure(run: Run) -> tuple[Figure, str] | None:
             arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 1.2},
         )  # fmt: skip
     figure.colorbar(
-        ScalarMappable(norm, PRESSURE_MAP), ax=row[:columns], location="bottom", label="pore pressure [mmHg]",
-        fraction=0.05, pad=0.04, aspect=16,
-    )  # fmt: skip
-    figure.colorbar(
-        ScalarMappable(Normalize(0, FULL), SPREAD_MAP), ax=row[columns:], location="bottom",
-        label="injected content [1]", fraction=0.05, pad=0.04, aspect=16,
-    )  # fmt: skip
+        ScalarMappable(norm, PRESSURE_MAP), cax=figure.add_subplot(cells[columns]), label="pore pressure [mmHg]"
+    )
+    content_bar(figure, figure.add_subplot(cells[total + 1]), SPREAD_MAP, "vertical")
     figure.suptitle(f"Midline: {run.title}", fontsize=10)
     caption = (
         f"Sagittal cut in the midline, seen from the left (anterior to the left), drawn {WIDER:g} times as wide as it "
@@ -110,6 +114,12 @@ def sagittal_figure(run: Run) -> tuple[Figure, str] | None:
         f"10 %. Arrow: injected interspace{LEAK_WORDS if run.leak_heights else ''}. {missing}"
     )
     return figure, caption.strip()
+
+
+def frame(canal: Cut) -> dict[str, tuple[float, float]]:
+    """Limits of the axes around a midline cut: alike in every picture of a run, so that levels lie side by side."""
+    low, high = canal.points.min(axis=0) - AROUND, canal.points.max(axis=0) + AROUND
+    return {"xlim": (float(high[0]), float(low[0])), "ylim": (float(low[1]), float(high[1]))}
 
 
 def draw_midline(axes: Axes, parts: dict[str, Cut], name: str, norm: Any, colours: Any) -> None:
@@ -131,7 +141,6 @@ def draw_midline(axes: Axes, parts: dict[str, Cut], name: str, norm: Any, colour
     cord = CORD_LINE if name == PRESSURE else GREY
     axes.add_collection(LineCollection(list(parts["cord"].outlines), colors=cord, lw=0.9))
     axes.set_aspect(1 / WIDER)
-    axes.xaxis.set_inverted(True)
     axes.set_xticks([])
     axes.grid(visible=False)
     for side in ("left", "bottom"):

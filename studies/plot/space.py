@@ -13,10 +13,14 @@ from studies.errors import InputError
 from studies.plot.axial import moments
 from studies.plot.fields import CONTENT, Moment, joined
 from studies.plot.run import Run
-from studies.plot.style import BONE, COVERED, PATCH, legend_row, level_axis
+from studies.plot.style import COVERED, PATCH, legend_row, level_axis
 
 SAC: Final = "#7fb7dd"
 CORD_COLOUR: Final = "#e6c229"
+WALL: Final = "#8c8672"
+THROUGH: Final = 0.6
+"""Opacity of the patch where it is not cut open: the sac is seen through it."""
+
 PIXELS_PER_MM: Final = 7.0
 LARGEST: Final = 2200
 """Largest height of a picture [pixels]."""
@@ -25,8 +29,8 @@ AROUND: Final = 6.0
 """Margin around the canal [mm]."""
 
 VIEWS: Final = (
-    ("from behind and left", (-0.75, -1.0), False),
-    ("from the left, opened\nin the midline", (-1.0, 0.0), True),
+    ("from behind\nand left", (-0.75, -1.0), False),
+    ("from the left,\nopened in the midline", (-1.0, 0.0), True),
 )
 """Directions (right, anterior) from which it is seen, and whether the left half of patch and sac is taken away.
 
@@ -58,7 +62,7 @@ def space_figure(run: Run) -> tuple[Figure, str] | None:
     row = [figure.add_subplot(cells[0, index]) for index in range(2)]
     for axes, (name, image, extent) in zip(row, pictures, strict=True):
         axes.imshow(image, extent=extent, interpolation="lanczos")
-        axes.set_title(name, fontsize=8.5)
+        axes.set_title(name, fontsize=8.5, loc="center")
         axes.set(xticks=[], yticks=[])
         axes.grid(visible=False)
         for side in ("left", "bottom"):
@@ -67,7 +71,7 @@ def space_figure(run: Run) -> tuple[Figure, str] | None:
     handles = [
         Patch(facecolor=PATCH, label="patch, content 10 % or more"),
         Patch(facecolor=SAC, label="thecal sac"),
-        Patch(facecolor=BONE, edgecolor="#b5ad9a", label="wall of the canal"),
+        Patch(facecolor=WALL, alpha=0.3, label="wall of the canal"),
     ]
     if moment.grid("cord") is not None:
         handles.insert(2, Patch(facecolor=CORD_COLOUR, label="cord"))
@@ -96,13 +100,16 @@ def _render(
         plotter = pyvista.Plotter(off_screen=True, window_size=list(size), lighting="light kit")
         plotter.set_background("white")
         sac, cord = joined([moment.grid("subarachnoid"), moment.grid("cord")]), moment.grid("cord")
-        parts = [(wall, BONE, 0.15), (sac, SAC, 1.0), (cord, CORD_COLOUR, 1.0), (covered(moment), PATCH, 1.0)]
+        through = 1.0 if opened else THROUGH
+        parts = [(wall, WALL, 0.12), (sac, SAC, 1.0), (cord, CORD_COLOUR, 1.0), (covered(moment), PATCH, through)]
         for grid, colour, opacity in parts:
             shown = _right_half(grid) if opened and grid is not cord and grid is not wall else grid
             if shown is not None:
-                plotter.add_mesh(_surface(shown), color=colour, opacity=opacity, smooth_shading=True, specular=0.15)
+                plotter.add_mesh(
+                    _surface(shown), color=colour, opacity=opacity, smooth_shading=True, specular=0.1, ambient=0.35
+                )
         plotter.enable_parallel_projection()
-        plotter.enable_depth_peeling(8)
+        # No depth peeling: where VTK draws in software, it loses what is translucent.
         plotter.camera.focal_point = middle
         plotter.camera.position = middle + towards * 4 * half_height
         plotter.camera.up = (0.0, 0.0, 1.0)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -95,6 +96,14 @@ def edge_of_patch(axes: Axes, part: Cut, content: Array, colour: str) -> None:
     if content.min() < COVERED < content.max():
         net = Triangulation(part.points[:, 0], part.points[:, 1], part.triangles)
         axes.tricontour(net, content, [COVERED], colors=colour, linewidths=0.7)
+
+
+def content_bar(figure: Figure, axes: Axes, colours: Any, orientation: str) -> None:
+    """The colour bar of the injected content in axes of its own."""
+    norm = Normalize(0, FULL)
+    figure.colorbar(
+        ScalarMappable(norm, colours), cax=axes, orientation=orientation, extend="max", label="injected content [1]"
+    )
 
 
 def legend_row(axes: Axes, handles: Sequence[Any], columns: int) -> None:

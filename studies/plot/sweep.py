@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from studies.case import INTERSPACES
 from studies.errors import InputError
+from studies.plot.maps import map_figure
 from studies.plot.style import LINES, Picture, save, styled
 from studies.results import case_states, read_plan, table
 
@@ -51,13 +52,14 @@ def numbers_of(frame: pd.DataFrame, key: str) -> tuple[str, pd.Series] | None:
 
 def order_of(values: list[str]) -> list[str]:
     """Values of a key in the order of a reader: interspaces from cranial to caudal, the rest as they come."""
-    if all(value in INTERSPACES for value in values):
-        return sorted(values, key=INTERSPACES.index)
-    return values
+    places = {
+        value: tuple(INTERSPACES.index(word) for word in value.split(", ") if word in INTERSPACES) for value in values
+    }
+    return sorted(values, key=places.__getitem__) if all(places.values()) else values
 
 
 def draw_sweep(folder: Path, out: Path) -> list[Picture]:
-    """Write the figure of a sweep.
+    """Write the figures of a sweep: curves, and maps where volume and interspace vary.
 
     Raises:
         InputError: no case has finished, or nothing varies.
@@ -75,12 +77,22 @@ def draw_sweep(folder: Path, out: Path) -> list[Picture]:
     with styled():
         figure = _figure(done, named, across, numeric.get(across), others)
         states = ", ".join(f"{n} {s}" for s, n in frame["state"].value_counts().items())
-        figure.suptitle(f"Sweep: {len(case_states(folder))} cases ({states})", fontsize=10)
+        title = f"Sweep: {len(case_states(folder))} cases ({states})"
+        if figure.legends:
+            legend = figure.legends[0]
+            legend.set_title(f"{title}; lines: {legend.get_title().get_text()}")
+        else:
+            figure.suptitle(title, fontsize=10)
         note = f"mesh: {'; '.join(sorted({str(m) for m in done.get('mesh', pd.Series(['not said']))}))}."
         caption = f"Headline figures of every finished case against {across}; a line per " + (
             ", ".join(others) or "sweep"
         )
-        return [save(figure, out, "sweep", f"{caption}.", f"{note} Research use only.")]
+        note += " Research use only."
+        drawn = [save(figure, out, "sweep", f"{caption}.", note)]
+        maps = map_figure(frame, keys)
+        if maps is not None:
+            drawn.append(save(maps[0], out, "maps", maps[1], note))
+        return drawn
 
 
 def _says(values: pd.Series) -> bool:
@@ -122,5 +134,5 @@ def _figure(
         title = ", ".join(others)
         if len(groups) > MOST_LINES:
             title += f" (first {MOST_LINES} of {len(groups)})"
-        figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=7.5, title=title)
+        figure.legend(handles, labels, loc="outside upper center", ncols=5, fontsize=7.5, title=title)
     return figure

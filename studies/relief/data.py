@@ -99,7 +99,7 @@ class ReliefRow:
     @property
     def name(self) -> str:
         """Study and year as a reader knows them."""
-        return f"{self.study} {self.year}".strip()
+        return self.study if self.year in self.study else f"{self.study} {self.year}"
 
 
 def relief_rows() -> tuple[ReliefRow, ...]:

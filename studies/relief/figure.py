@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from matplotlib.axes import Axes
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from studies.relief.data import WINDOWS, ReliefRow
-from studies.relief.predicted import Held, stated_range, volume_range
+from studies.relief.predicted import Band, Held, Prediction, stated_range, volume_range
 from studies.relief.statistics import LEAST_SETS
 from studies.relief.table import intervals, strata
 
@@ -29,9 +30,53 @@ BESIDE: Final = 0.05
 TURNS: Final = (0, 1, -1)
 
 
-def relief_figure(held: Sequence[Held], rows: Sequence[ReliefRow]) -> tuple[Figure, str]:
-    """Relief against the predicted peak rise of the CSF pressure; against the volume where nothing is predicted."""
-    predicted = any(item.prediction and not item.row.control_kind for item in held)
+@dataclass(frozen=True)
+class Axis:
+    """What relief is drawn against.
+
+    Attributes:
+        name: of the figure.
+        label: of the axis.
+        words: for the caption.
+        band: of a prediction, in the unit of the label; None where it says nothing.
+    """
+
+    name: str
+    label: str
+    words: str
+    band: Callable[[Prediction], Band | None]
+
+
+def _scaled(band: Band | None, factor: float) -> Band | None:
+    return Band(factor * band.value, factor * band.low, factor * band.high) if band else None
+
+
+RISE: Final = Axis(
+    "relief", "predicted peak CSF rise [mmHg]", "the predicted peak rise of the CSF pressure", lambda found: found.rise
+)
+DURATION: Final = Axis(
+    "relief_duration", "predicted half decay [min]", "the predicted time to half of the rise of the CSF pressure",
+    lambda found: _scaled(found.half_decay, 1 / 60),
+)  # fmt: skip
+COVERAGE: Final = Axis(
+    "relief_coverage", "predicted leak coverage [%]", "the predicted share of the leak that the injectate covers",
+    lambda found: _scaled(found.coverage, 100.0),
+)  # fmt: skip
+
+
+def relief_figures(held: Sequence[Held], rows: Sequence[ReliefRow]) -> dict[str, tuple[Figure, str]]:
+    """Figures by name with captions: against rise (or volume), and against duration and coverage where predicted."""
+    drawn = {RISE.name: relief_figure(held, rows)}
+    for axis in (DURATION, COVERAGE):
+        if any(item.prediction and axis.band(item.prediction) for item in held):
+            drawn[axis.name] = relief_figure(held, rows, axis)
+    return drawn
+
+
+def relief_figure(held: Sequence[Held], rows: Sequence[ReliefRow], axis: Axis = RISE) -> tuple[Figure, str]:
+    """Relief against a prediction; against the volume where nothing is predicted."""
+    treated = any(item.prediction and not item.row.control_kind for item in held)
+    predicted = axis if treated else None
     figure = Figure(figsize=(9.6, 8.6), layout="constrained")
     cells = figure.add_gridspec(3, len(WINDOWS), height_ratios=[3.0, 3.0, 1.75])
     for i, syndrome in enumerate(SHOWN):
@@ -47,14 +92,14 @@ def relief_figure(held: Sequence[Held], rows: Sequence[ReliefRow]) -> tuple[Figu
             if j == 0:
                 axes.set_ylabel(f"{SYNDROME_WORDS[syndrome]}\nrelieved [%]")
             if i == len(SHOWN) - 1:
-                axes.set_xlabel("predicted peak CSF rise [mmHg]" if predicted else "volume [mL]")
+                axes.set_xlabel(predicted.label if predicted else "volume [mL]")
     key = figure.add_subplot(cells[2, :])
     _key(key, held)
     figure.legend(handles=_legend(), loc="outside upper center", ncols=4, fontsize=7.5)
     return figure, _caption(held, rows, predicted)
 
 
-def _panel(axes: Axes, members: Sequence[tuple[int, Held]], rows: Sequence[ReliefRow], predicted: bool) -> None:
+def _panel(axes: Axes, members: Sequence[tuple[int, Held]], rows: Sequence[ReliefRow], predicted: Axis | None) -> None:
     axes.set(ylim=(-4, 108), yticks=[0, 25, 50, 75, 100])
     skipped = []
     spread = _spread([item for _, item in members], rows, predicted)
@@ -84,7 +129,7 @@ def _panel(axes: Axes, members: Sequence[tuple[int, Held]], rows: Sequence[Relie
     axes.set_xlim(left=-0.6 if predicted else -3)
 
 
-def _spread(members: Sequence[Held], rows: Sequence[ReliefRow], predicted: bool) -> dict[str, float]:
+def _spread(members: Sequence[Held], rows: Sequence[ReliefRow], predicted: Axis | None) -> dict[str, float]:
     """Places about the middle of their common bar of rows whose volume is not reported.
 
     They take turns to the right and to the left, so that no trend with the relief can be seen that is not there.
@@ -101,13 +146,15 @@ def _spread(members: Sequence[Held], rows: Sequence[ReliefRow], predicted: bool)
     }
 
 
-def _place(item: Held, rows: Sequence[ReliefRow], predicted: bool) -> tuple[float, float, float, bool] | None:
+def _place(item: Held, rows: Sequence[ReliefRow], predicted: Axis | None) -> tuple[float, float, float, bool] | None:
     """Middle, ends and whether the source states the volume; None where a prediction is wanted and missing."""
     if predicted:
-        if item.prediction is None:
+        if item.row.control_kind and predicted is not RISE:
+            return None  # nothing decays and nothing is covered
+        found = predicted.band(item.prediction) if item.prediction else None
+        if item.prediction is None or found is None:
             return None
-        rise = item.prediction.rise
-        return rise.value, rise.low, rise.high, not item.prediction.assumed_volume
+        return found.value, found.low, found.high, not item.prediction.assumed_volume
     if item.row.control_kind:
         return 0.0, 0.0, 0.0, True
     low, high = volume_range(item.row, rows)
@@ -116,7 +163,10 @@ def _place(item: Held, rows: Sequence[ReliefRow], predicted: bool) -> tuple[floa
 
 def _key(axes: Axes, held: Sequence[Held]) -> None:
     axes.set_axis_off()
-    lines = [f"{n} {item.row.name}{_arm(item.row)}" for n, item in enumerate(held, 1)]
+    lines = []
+    for number, item in enumerate(held, 1):
+        star = "*" if item.row.tag == "recalled" else ""
+        lines.append(f"{number} {item.row.name}{_arm(item.row)}{star}")
     each = math.ceil(len(lines) / KEY_COLUMNS)
     for column in range(KEY_COLUMNS):
         axes.text(
@@ -144,7 +194,7 @@ def _legend() -> list[Any]:
     return handles
 
 
-def _caption(held: Sequence[Held], rows: Sequence[ReliefRow], predicted: bool) -> str:
+def _caption(held: Sequence[Held], rows: Sequence[ReliefRow], predicted: Axis | None) -> str:
     ranges = "; ".join("{}: {:g} to {:g} mL".format(name, *stated_range(rows, name)) for name in SHOWN)
     told = [item for item in strata(held) if item.association.coefficient is not None]
     words = (
@@ -156,12 +206,13 @@ def _caption(held: Sequence[Held], rows: Sequence[ReliefRow], predicted: bool) -
         else f"No stratum has {LEAST_SETS} patient sets with a reported volume: whether relief goes with the predicted "
         "rise cannot be told from these data"
     )
-    axis = "the predicted peak rise of the CSF pressure" if predicted else "the volume (no predictions in this folder)"
+    against = predicted.words if predicted else "the volume (no predictions in this folder)"
     stand_in = sorted({item.row.syndrome for item in held if item.prediction and item.prediction.stand_in})
     other = f" {', '.join(stand_in)} rows are predicted with the other patient, as a stand-in." if stand_in else ""
     return (
-        f"Published relief against {axis}, primary rows only. Vertical: Wilson's 95 % interval; hollow: n not known. "
-        "Horizontal: over the reported volumes and levels, or, dotted, over the range of all reported volumes "
-        f"({ranges}) where the source gives none; such markers stand beside each other about its middle.{other} "
+        f"Published relief against {against}, primary rows only. Vertical: Wilson's 95 % interval; hollow: n not "
+        "known; *: figures recalled, weaker than read. Horizontal: over the reported volumes, levels and possible "
+        f"approaches, or, dotted, over the range of all reported volumes ({ranges}) where the source gives none; such "
+        f"markers stand beside each other about its middle.{other} "
         f"{words}."
     )

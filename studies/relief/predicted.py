@@ -19,12 +19,19 @@ POINTS: Final = 41
 RISE: Final = "csf_pressure_rise_mmHg"
 DECAY: Final = "csf_pressure_half_decay_s"
 COVERAGE: Final = "leak_coverage"
+APPROACHES: Final[Mapping[str, tuple[str, ...]]] = {
+    "blind": ("interlaminar",),
+    "targeted": ("interlaminar", "transforaminal", "foraminal"),
+    "unknown": ("interlaminar", "transforaminal", "foraminal"),
+}
+"""Approaches that a row may stand for: its source seldom names one, so that a prediction is a range over them."""
+
 PATIENTS: Final[Mapping[str, str]] = {"PDPH": "pdph", "SIH": "sih"}
 
 
 @dataclass(frozen=True)
 class Band:
-    """A prediction over a range of volumes and levels: mean, smallest and largest."""
+    """A prediction over a range of volumes, levels and approaches: mean, smallest and largest."""
 
     value: float
     low: float
@@ -98,21 +105,24 @@ def predict(row: ReliefRow, rows: Sequence[ReliefRow], runs: Sequence[Outcome]) 
     own = [run for run in runs if run.case.patient == patient]
     chosen = own or list(runs)
     first, last = INTERSPACES.index(row.level_low), INTERSPACES.index(row.level_high)
+    ways = APPROACHES[row.targeting]
     chosen = [
         run
         for run in chosen
-        if first <= INTERSPACES.index(run.level) <= last and run.case.injection[0].approach == "interlaminar"
+        if first <= INTERSPACES.index(run.level) <= last and run.case.injection[0].approach in ways
     ]
-    levels = {level: [run for run in chosen if run.level == level] for level in {run.level for run in chosen}}
-    if not levels:
+    groups: dict[tuple[str, str], list[Outcome]] = {}
+    for run in chosen:
+        groups.setdefault((run.level, run.case.injection[0].approach), []).append(run)
+    if not groups:
         return f"no run between {row.level_low} and {row.level_high}"
     low, high = volume_range(row, rows)
-    top = min(max(run.volume_mL for run in group) for group in levels.values())
+    top = min(max(run.volume_mL for run in group) for group in groups.values())
     if low > top + 1e-9:
         return f"{low:g} mL is more than was computed ({top:g} mL)"
     reached = min(high, top)
     volumes = np.linspace(low, reached, POINTS)
-    rises = np.array([np.interp(volumes, *_curve(group, RISE)) for group in levels.values()])
+    rises = np.array([np.interp(volumes, *_curve(group, RISE)) for group in groups.values()])
     near = [run for run in chosen if _beside(run.volume_mL, low, reached, {item.volume_mL for item in chosen})]
     return Prediction(
         rise=Band(float(rises.mean()), float(rises.min()), float(rises.max())),
@@ -126,7 +136,7 @@ def predict(row: ReliefRow, rows: Sequence[ReliefRow], runs: Sequence[Outcome]) 
 
 
 def _curve(group: Sequence[Outcome], name: str) -> tuple[list[float], list[float]]:
-    """Volumes and values of one level, with nothing at 0 mL: the untreated control changes nothing."""
+    """Volumes and values of one level and approach, with nothing at 0 mL: the untreated control changes nothing."""
     points = {0.0: 0.0} | {run.volume_mL: run.number(name) for run in group}
     return sorted(points), [points[volume] for volume in sorted(points)]
 
@@ -154,6 +164,11 @@ class Held:
     def rise(self) -> float:
         """Predicted rise [mmHg]; NaN where there is none."""
         return self.prediction.rise.value if self.prediction else math.nan
+
+    @property
+    def coverage(self) -> float:
+        """Predicted share of the leak that is covered [1]; NaN where there is none."""
+        return self.prediction.coverage.value if self.prediction and self.prediction.coverage else math.nan
 
     @property
     def comparable(self) -> bool:

@@ -50,11 +50,9 @@ def _line(number: int, item: Held) -> dict[str, Any]:
         "volume_low_mL": found.volume_mL[0] if found else row.volume_low_mL,
         "volume_high_mL": found.volume_mL[1] if found else row.volume_high_mL,
         "volume_basis": row.volume_basis,
-        "predicted_rise_mmHg": item.rise,
-        "predicted_rise_low_mmHg": found.rise.low if found else math.nan,
-        "predicted_rise_high_mmHg": found.rise.high if found else math.nan,
-        "predicted_half_decay_s": _value(found.half_decay if found else None),
-        "predicted_leak_coverage": _value(found.coverage if found else None),
+        **_columns("predicted_rise", "_mmHg", found.rise if found else None),
+        **_columns("predicted_half_decay", "_s", found.half_decay if found else None),
+        **_columns("predicted_leak_coverage", "", found.coverage if found else None),
         "stand_in_patient": bool(found and found.stand_in),
         "words": item.words,
         "tag": row.tag,
@@ -69,13 +67,14 @@ def intervals(row: ReliefRow) -> tuple[tuple[float, float], tuple[float, float]]
     return (100 * score[0], 100 * score[1]), (100 * exact[0], 100 * exact[1])
 
 
-def _value(band: Band | None) -> float:
-    return band.value if band else math.nan
+def _columns(name: str, unit: str, band: Band | None) -> dict[str, float]:
+    value, low, high = (band.value, band.low, band.high) if band else (math.nan,) * 3
+    return {f"{name}{unit}": value, f"{name}_low{unit}": low, f"{name}_high{unit}": high}
 
 
 @dataclass(frozen=True)
 class Stratum:
-    """Rows that may be compared, and whether relief goes with the predicted rise among them."""
+    """Rows that may be compared, and whether relief goes with predicted rise or coverage of the leak among them."""
 
     syndrome: str
     window: str
@@ -83,6 +82,7 @@ class Stratum:
     endpoint_class: str
     rows: int
     association: Association
+    plug: Association
 
 
 def strata(held: Sequence[Held]) -> list[Stratum]:
@@ -92,12 +92,15 @@ def strata(held: Sequence[Held]) -> list[Stratum]:
     order = (SYNDROMES, WINDOWS, TARGETINGS, ENDPOINTS)
     for key in sorted(keys, key=lambda key: [names.index(part) for names, part in zip(order, key, strict=True)]):
         members = [item for item in held if item.row.stratum == key and not item.row.control_kind]
-        told = associate(
-            [item.row.patient_set for item in members],
-            [item.rise if item.comparable else math.nan for item in members],
-            [item.row.relief_pct for item in members],
+        rise, coverage = (
+            associate(
+                [item.row.patient_set for item in members],
+                [value if item.comparable else math.nan for value, item in zip(values, members, strict=True)],
+                [item.row.relief_pct for item in members],
+            )
+            for values in ([item.rise for item in members], [item.coverage for item in members])
         )
-        made.append(Stratum(*key, len(members), told))
+        made.append(Stratum(*key, len(members), rise, coverage))
     return made
 
 
@@ -117,6 +120,7 @@ def stratum_table(held: Sequence[Held]) -> pd.DataFrame:
                 "leave_one_out_high": item.association.high,
                 "most_influential_set": item.association.most_influential,
                 "verdict": item.association.verdict,
+                "leak_coverage_verdict": item.plug.verdict,
             }
             for item in strata(held)
         ]

@@ -19,7 +19,7 @@ from studies.page import LIMITS, NAMES, TEMPLATES, render
 from studies.plot import PICTURES, draw_run, note_of
 from studies.plot.run import Run, duration, read_run
 from studies.plot.style import Picture
-from studies.plot.sweep import HEADLINES, draw_sweep, numbers_of, varied_keys
+from studies.plot.sweep import HEADLINES, draw_sweep, numbers_of, order_of, varied_keys
 from studies.provenance import commit, default_step_error, mesh_errors, mesh_note, step_note, version
 from studies.reading import case_tree
 from studies.report.chart import chart, script
@@ -69,6 +69,9 @@ def sweep_page(folder: Path, page: Path) -> None:
     keys = [key for key in varied_keys(folder) if key in frame]
     numeric = {key: found for key in keys if (found := numbers_of(frame, key)) is not None}
     data = frame.assign(**{f"{key} (number)": values for key, (_, values) in numeric.items()})
+    for key in keys:  # lines of a chart in the order and colours of the picture
+        place = {value: index for index, value in enumerate(order_of(list(dict.fromkeys(frame[key].astype(str)))))}
+        data = data.loc[data[key].astype(str).map(place).sort_values(kind="stable").index]
     labels = {f"{key} (number)": label for key, (label, _) in numeric.items()} | dict(HEADLINES)
     xs = [f"{key} (number)" for key in numeric] or ["order"]
     if not numeric:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import studies.calibrate as package
+from fem.parameters import parameter_table
 from studies.calibrate import calibrate
 from studies.calibrate.fit import gauss_newton
 from studies.calibrate.study import NORMAL_95, read_calibration
@@ -64,6 +65,14 @@ def test_the_fit_is_the_most_probable_point_with_its_posterior(fitted):
     assert result["converged"]
     assert [row["cost"] for row in result["path"]] == sorted((row["cost"] for row in result["path"]), reverse=True)
     assert result["mesh"][0].startswith("draft")
+
+
+def test_a_fitted_default_is_not_its_own_prior():
+    table = parameter_table()
+    for item in read_calibration(STUDY).parameters:
+        row = table[item.key.removeprefix("materials.")]
+        assert row.tag == "calibrated"
+        assert item.median == pytest.approx(math.sqrt(row.low * row.high))
 
 
 def test_fitted_values_go_into_a_case_file(fitted):

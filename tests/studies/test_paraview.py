@@ -48,6 +48,10 @@ def test_place_is_the_fullest_slice(tmp_path):
     assert 0.194 < height < 0.306
 
 
+def test_a_time_that_is_off_by_a_round_off_is_that_time():
+    assert views.nearest([0.0, 30.0, 50.0], 30.0000000000003) == 30.0
+
+
 def test_wrong_use_is_told_in_one_line(tmp_path, capsys):
     assert views.main([str(tmp_path)]) == 2
     assert views.main([]) == 2

@@ -2,6 +2,7 @@ import itertools
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
@@ -10,7 +11,7 @@ from studies.case import Case
 from studies.plot.style import styled
 from studies.protocols import Outcome
 from studies.relief.data import primary, relief_rows
-from studies.relief.figure import _spread, relief_figure
+from studies.relief.figure import RISE, _spread, relief_figure, relief_figures
 from studies.relief.predicted import hold, predict, stated_range, usable, volume_range
 from studies.relief.table import explained, intervals, pairs, row_table, strata, stratum_table
 
@@ -136,7 +137,7 @@ def test_figure_shows_every_row_once(runs, tmp_path):
 def test_markers_of_unreported_volumes_make_no_trend():
     for runs in (RUNS, []):
         members = [item for item in hold(ROWS, runs) if item.row.syndrome == "SIH" and item.row.window == "unclear"]
-        places = _spread(members, ROWS, bool(runs))
+        places = _spread(members, ROWS, RISE if runs else None)
         assert len(places) >= 6
         by_relief = sorted((item for item in members if item.row.row_id in places), key=lambda i: i.row.relief_pct)
         shifts = [places[item.row.row_id] for item in by_relief]
@@ -144,3 +145,37 @@ def test_markers_of_unreported_volumes_make_no_trend():
         assert any(step > 0 for step in steps)
         assert any(step < 0 for step in steps)
         assert abs(stats.spearmanr(range(len(shifts)), shifts).statistic) < 0.5
+
+
+def test_relief_is_also_drawn_against_duration_and_coverage_where_they_are_predicted():
+    leak = {"leak": [{"level": "L3/L4", "site": "dorsal"}]}
+    case = Case.model_validate({"patient": "pdph", "injection": [{"level": "L3/L4", "volume": "20 mL"}], **leak})
+    summary = {"csf_pressure_rise_mmHg": 4.0, "csf_pressure_half_decay_s": 300.0, "leak_coverage": 0.8}
+    covered = Outcome(case, Path("x"), "done", "", summary, pd.DataFrame())
+    held = hold(ROWS, [covered])
+    with styled():
+        drawn = relief_figures(held, ROWS)
+        assert set(relief_figures(hold(ROWS, RUNS), ROWS)) == {"relief", "relief_duration"}
+    assert set(drawn) == {"relief", "relief_duration", "relief_coverage"}
+    paech = next(item for item in held if item.row.row_id == "paech-20")
+    assert paech.coverage == pytest.approx(0.8)
+    figure, caption = drawn["relief_coverage"]
+    lines = [line for axes in figure.axes for line in axes.get_lines() if line.get_marker() == "o"]
+    assert any(np.allclose(line.get_xdata(), 80.0) and np.allclose(line.get_ydata(), 32.0) for line in lines)
+    assert "covers" in caption
+    frame = row_table(held).set_index("row_id")
+    assert frame.loc["paech-20", "predicted_half_decay_s"] == pytest.approx(300.0)
+
+
+def test_targeted_rows_range_over_the_approaches_and_blind_ones_do_not():
+    def by(approach: str, rise: float) -> Outcome:
+        made = run("L3/L4", 20.0, rise)
+        case = made.case.model_copy(
+            update={"injection": [made.case.injection[0].model_copy(update={"approach": approach})]}
+        )
+        return Outcome(case, made.path, "done", "", made.summary, made.series)
+
+    runs = [by("interlaminar", 4.0), by("foraminal", 2.0)]
+    assert predict(BY_NAME["paech-20"], ROWS, runs).rise.low == pytest.approx(4.0)
+    targeted = predict(BY_NAME["cho-targeted"], ROWS, runs)
+    assert (targeted.rise.low, targeted.rise.high) == pytest.approx((2.0 * 3 / 20, 4.0))

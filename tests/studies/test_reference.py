@@ -1,0 +1,86 @@
+"""The reference sweep: what it varies, and what one command writes, on the stand-in's results."""
+
+import tomllib
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import tomli_w
+
+from studies import demo
+from studies.case import INTERSPACES
+from studies.plot.maps import LEVEL, VOLUME, VOLUME_ML, map_figure
+from studies.plot.style import styled
+from studies.study import read_study
+from studies.sweep import execute
+from tests.studies.fake import NAME
+
+FILE = demo.CASES / demo.REFERENCE["reference"]
+APPROACH = "injection.0.approach"
+
+
+def smaller(path, **vary):
+    """The study with some of its keys varied less."""
+    tree = tomllib.loads(FILE.read_text())
+    tree["sweep"]["vary"] |= {f"injection.0.{key}": values for key, values in vary.items()}
+    path.write_text(tomli_w.dumps(tree))
+    return path
+
+
+def test_it_varies_volume_level_and_approach(tmp_path):
+    vary = tomllib.loads(FILE.read_text())["sweep"]["vary"]
+    assert set(vary) == {APPROACH, LEVEL, VOLUME}
+    assert len(vary[APPROACH]) == 3
+    levels = [INTERSPACES.index(level) for level in vary[LEVEL]]
+    assert len(set(levels)) >= 8
+    assert (min(vary[LEVEL], key=INTERSPACES.index), max(vary[LEVEL], key=INTERSPACES.index)) == ("C7/T1", "L5/S1")
+    volumes = [float(text.split()[0]) for text in vary[VOLUME]]
+    assert (min(volumes), max(volumes)) == (2.0, 40.0)
+    plan = read_study(smaller(tmp_path / "study.toml", approach=["interlaminar"]))
+    assert len(plan.cases) == len(levels) * len(volumes)
+    assert len({tuple(case.case.anatomy.span) for case in plan.cases}) == 1  # one window: levels are not confounded
+
+
+def test_one_command_writes_table_and_figures(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "execute", partial(execute, simulator=NAME))
+    levels, volumes = ["T6/T7", "L2/L3", "L5/S1"], ["2 mL", "20 mL"]
+    small = smaller(tmp_path / "study.toml", approach=["interlaminar"], level=levels, volume=volumes)
+    monkeypatch.setattr(demo, "REFERENCE", demo.REFERENCE | {"reference": small})
+    out = tmp_path / "reference"
+    assert demo.reference(out, jobs=2) == 0
+    table = pd.read_csv(out / demo.REFERENCE_TABLE)
+    assert len(table) == 6
+    assert set(table["state"]) == {"done"}
+    figures = {path.name for path in (out / "figures").glob("*.svg")}
+    assert {"maps.svg", "sweep.svg", "relief.svg", "volume_and_level.svg", "time_course.svg"} <= figures
+    lines = pd.read_csv(out / "comparison.csv")
+    assert (lines["verdict"] != "not computed").any()
+
+
+def frame():
+    rows = [
+        {APPROACH: way, LEVEL: level, VOLUME: f"{v} mL", VOLUME_ML: float(v), "state": "done",
+         "csf_pressure_rise_mmHg": 0.1 * v, "leak_coverage": np.nan}
+        for way in ("interlaminar", "foraminal") for level in ("T6/T7", "L2/L3", "C7/T1") for v in (2, 20, 40)
+    ]  # fmt: skip
+    rows[-1]["state"] = "failed"
+    return pd.DataFrame(rows)
+
+
+def test_maps_stand_cranial_up_and_leave_out_what_failed():
+    with styled():
+        figure, caption = map_figure(frame(), [LEVEL, VOLUME, APPROACH])
+    panels = [axes for axes in figure.axes if axes.images and axes.get_title("left")]
+    assert [axes.get_title("left") for axes in panels] == ["interlaminar", "foraminal"]
+    assert [text.get_text() for text in panels[0].get_yticklabels()] == ["C7/T1", "T6/T7", "L2/L3"]
+    shown = np.ma.filled(panels[1].images[0].get_array(), np.nan)
+    assert np.isnan(shown[0, 2])
+    assert shown[2, 1] == pytest.approx(2.0)
+    assert "leak covered" not in [axes.get_ylabel() for axes in figure.axes]
+    assert APPROACH in caption
+
+
+def test_no_map_without_both():
+    assert map_figure(frame(), [VOLUME]) is None
+    assert map_figure(frame()[lambda table: table[LEVEL] == "L2/L3"], [LEVEL, VOLUME]) is None
