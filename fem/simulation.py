@@ -14,7 +14,7 @@ from fem.arrays import Array
 from fem.errors import SolverError
 from fem.observe import ML, Observer
 from fem.output import FieldSnapshot
-from fem.parameters import MMHG, PatchParameters
+from fem.parameters import MMHG, Injection, PatchParameters
 from fem.patch import CUT_CONDUCTANCE, PatchModel, Site
 from fem.quantities import STATIC_DELAY
 from fem.species import SpeciesTransport
@@ -28,6 +28,16 @@ LEAST_VOLUME = 1e-8
 
 ROUND_OFF = 100 * float(np.finfo(float).eps)
 """Relative round-off of a sum of flows over the vertices of a cut [1]."""
+
+
+MINUTE = 60.0
+"""A minute [s]."""
+
+
+def rates_after(injections: Sequence[Injection], time: float) -> list[float]:
+    """Rate of each injection just after a time [m^3/s]."""
+    eps = TIME_RESOLUTION
+    return [i.rate if i.start - eps <= time < i.end - eps else 0.0 for i in injections]
 
 
 class Sink(Protocol):
@@ -124,8 +134,7 @@ class Simulation:
 
     def rates(self, time: float) -> list[float]:
         """Rate of each injection just after a time [m^3/s]."""
-        eps = TIME_RESOLUTION
-        return [i.rate if i.start - eps <= time < i.end - eps else 0.0 for i in self.parameters.injections]
+        return rates_after(self.parameters.injections, time)
 
     def step(self, length: float) -> None:
         """Advance by one step, or leave the state untouched.
@@ -286,7 +295,7 @@ class Simulation:
             "time_s": state.time,
             "step_s": self.step_length,
             "newton_iterations": float(state.iterations),
-            "injection_rate_mL_per_min": sum(self.rates(state.time)) * 6e7,
+            "injection_rate_mL_per_min": sum(self.rates(state.time)) / ML * MINUTE,
         }
         return head | values, [{"time_s": state.time, **line} for line in profile]
 
@@ -336,7 +345,6 @@ def simulate_volumes(
     path = Simulation(model, case(volumes[-1]))
     failures: dict[float, SolverError] = {}
     together = list(volumes)
-    marks: dict[float, Mark] = {}
 
     def is_due(volume: float) -> bool:
         end = case(volume).injections[-1].end
@@ -346,7 +354,9 @@ def simulate_volumes(
     def deliver(receivers: Sequence[float]) -> None:
         row, profile = path.row()
         for volume in receivers:
-            sinks[volume].row(row)
+            # On the first row of a path an injection begins, but not that of no volume.
+            rate = sum(rates_after(case(volume).injections, path.state.time))
+            sinks[volume].row(row | {"injection_rate_mL_per_min": rate / ML * MINUTE})
         showing = [volume for volume in receivers if is_due(volume)]
         if showing:
             snapshot = FieldSnapshot(path)
@@ -355,12 +365,20 @@ def simulate_volumes(
                 sinks[volume].fields(snapshot)
 
     def part(length: float, target: float) -> None:
-        """Let a volume leave the path where its own steps, alone, would begin to differ: two steps before its end."""
+        """Let a volume leave the path where its own steps, alone, would begin to differ: two steps before its end.
+
+        It is finished before the path goes on, so that nothing that happens there can take it along.
+        """
         for volume in list(together[:-1]):
             end = case(volume).injections[-1].end
             if end < target + TIME_RESOLUTION and end - path.state.time <= 2 * length + TIME_RESOLUTION:
-                marks[volume] = path.mark(length)
                 together.remove(volume)
+                mark = path.mark(length)
+                path.parameters = case(volume)
+                path.resume(mark)
+                follow([volume])
+                path.parameters = case(volumes[-1])
+                path.resume(mark)
 
     def follow(receivers: Sequence[float], before_step: Callable[[float, float], None] | None = None) -> None:
         try:
@@ -384,8 +402,4 @@ def simulate_volumes(
 
     deliver(volumes)
     follow(together, part)
-    for volume, mark in marks.items():
-        path.parameters = case(volume)
-        path.resume(mark)
-        follow([volume])
     return failures

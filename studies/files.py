@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,21 +20,36 @@ LOCK: Final = ".lock"
 NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors that mean that the disk, or this user's share of it, is full."""
 LOCK_POLL: Final = 0.1
+_TEMPORARY: Final = re.compile(r"\..+\.\d+")
+
+
+def temporary_name(path: Path) -> Path:
+    """A name beside a file for what this process writes and removes again; see `is_temporary`."""
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file is a temporary one: of a process that writes it, or was killed meanwhile."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file that takes the place of `path` once it is written: readers see the old one or the new one."""
+    temporary = temporary_name(path)
+    try:
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file atomically: readers see the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    """Write a file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, data: object) -> None:

@@ -1,6 +1,5 @@
 """Sweeps with a stand-in for the solver, in real worker processes."""
 
-import json
 import os
 import signal
 import subprocess
@@ -135,17 +134,6 @@ def test_two_sweeps_in_one_folder_are_refused(tmp_path):
     sweep = prepare(plan(tmp_path), tmp_path / "out")
     with locked(sweep.folder), pytest.raises(Exception, match="another run is writing there"):
         execute([sweep], 1, simulator=NAME)
-
-
-def test_a_model_version_of_its_own_is_another_result(tmp_path):
-    out = tmp_path / "out"
-    prepare(plan(tmp_path), out)
-    assert run_group(out, "path-0001", NAME) == 0
-    data = json.loads((out / "plan.json").read_text())
-    for entry in data["cases"]:
-        entry["key"] = "another-version"
-    (out / "plan.json").write_text(json.dumps(data))
-    assert states(out) == {"waiting": 2}
 
 
 def test_interrupting_keeps_what_was_reached(tmp_path):
