@@ -196,7 +196,7 @@ def collect(folder: Folder) -> int:
     from studies.results import collect as collect_table
     from studies.results import shortfall
 
-    frame = collect_table(folder)
+    frame = collect_table(_writable(folder))
     if said := shortfall(frame):
         say(said)
     say(f"{folder / 'results.csv'}: {len(frame)} cases, {int((frame['state'] == 'done').sum())} done")

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from studies.errors import InputError
 from studies.files import finite, read_json
-from studies.ladder import ATTEMPTS, LADDER
+from studies.ladder import LADDER
 from studies.runfolder import CASE, RETRY, SUMMARY, Status, damage, read_status
 
 PLAN: Final = "plan.json"
@@ -71,11 +71,6 @@ class CaseState:
         return self.status.attempts + 1 if again and self.status is not None else 1
 
     @property
-    def last_chance(self) -> bool:
-        """Whether it was lost or ran out of time as often as it may be, but once."""
-        return self.status is not None and 1 < self.attempt >= ATTEMPTS.get(self.status.cause, 0)
-
-    @property
     def ended(self) -> bool:
         """Whether it is done, or stays as it is."""
         return self.state in ENDED and self.due is None
@@ -93,12 +88,12 @@ def _begun_on(path: Path, key: str) -> int:
 def due_together(states: Iterable[CaseState]) -> list[CaseState]:
     """Cases of a path that one worker computes next: those that are due on the lowest rung on which any is.
 
-    One that has its last chance is computed alone, after the others, so that it cannot take them along.
+    One that was lost or ran out of time is computed alone, after the others: which of them it was due to is not known.
     """
     due = [(case.due, case) for case in states if case.due is not None]
     lowest = min((rung for rung, _ in due), default=0)
     cases = [case for rung, case in due if rung == lowest]
-    return [case for case in cases if not case.last_chance] or cases[:1]
+    return [case for case in cases if case.attempt == 1] or sorted(cases, key=lambda case: case.attempt)[:1]
 
 
 def is_sweep(folder: Path) -> bool:

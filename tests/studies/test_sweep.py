@@ -163,6 +163,29 @@ def test_interrupting_keeps_what_was_reached(tmp_path):
     assert len(pd.read_csv(series)) == 3
 
 
+STOPPED_WHILE_LOADING = """
+import os, signal, sys
+class Stop:
+    def find_spec(self, name, *more):
+        if name == "studies.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Stop())
+from studies.__main__ import main
+main()
+"""
+
+
+def test_a_command_that_is_stopped_while_it_is_loaded_says_so_in_a_line():
+    called = subprocess.run(
+        [sys.executable, "-c", STOPPED_WHILE_LOADING],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (called.returncode, called.stderr) == (130, "bloodpatch: interrupted\n")
+
+
 def case_paths(out, deadline):
     while not (out / "plan.json").is_file():
         assert time.monotonic() < deadline

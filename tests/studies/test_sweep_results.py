@@ -15,6 +15,7 @@ from studies import pool
 from studies.compute import compute
 from studies.modelversion import CONTENT, ROOT, content_hash
 from studies.reading import case_toml
+from studies.report import report
 from studies.results import collect, shortfall, table
 from studies.runfolder import damage, read_status
 from studies.solver import run_key
@@ -146,6 +147,8 @@ def test_the_first_line_says_which_corner_failed(tmp_path):
     said = shortfall(table(out))
     corner = "2 of 4 cases have no result (2 failed); all of them at injection.0.rate = 14 mL/min; the first: Newton's"
     assert said.startswith(corner)
+    body = report(out).read_text(encoding="utf-8").partition("</h1>")[2]
+    assert f'<p class="note">{corner.partition("Newton")[0]}' in body[:300]
     assert shortfall(table(out)[:2]) == ""
 
 
