@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from studies.console import complain, counted, say
 from studies.errors import InputError, shown
+from studies.files import is_no_space
 from studies.worker import BAD_INPUT, DONE, FAILED, INTERRUPTED, stop_on_signals
 
 app = typer.Typer(
@@ -39,6 +40,16 @@ def _path(text: str | Path) -> Path:
     return Path(text)
 
 
+def _folder(text: str | Path) -> Path:
+    """A folder to read."""
+    try:
+        if Path(text).is_dir() and str(text).strip():
+            return Path(text)
+    except (OSError, ValueError):
+        pass
+    raise InputError("DIR", shown(str(text), 200), "allowed is a folder of a sweep or of a run")
+
+
 CaseFile = Annotated[Path, typer.Argument(metavar="CASE", help="case file (TOML)")]
 Out = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", parser=_path, help="folder to write to; made where missing")
@@ -47,7 +58,7 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="replace a key, such as injection.0.volume=15mL; may be repeated"),
 ]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a sweep or of a run")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", parser=_folder, help="folder of a sweep or of a run")]
 Jobs = Annotated[
     int | None,
     typer.Option(
@@ -344,6 +355,9 @@ def answer(error: Exception) -> int:
 
 def _unexpected(error: Exception) -> int:
     """Keep the traceback of a fault in a file; a full disk or a lost folder is told as what it is."""
+    if is_no_space(error):
+        complain("no space left on the disk; make room and call again")
+        return FAILED
     if isinstance(error, OSError) and error.strerror:
         complain(f"{error.filename or 'file'}: {error.strerror}")
         return FAILED

@@ -17,10 +17,15 @@ from typing import Any, Final
 from studies.errors import InputError
 
 LOCK: Final = ".lock"
-NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors that mean that the disk, or this user's share of it, is full."""
 LOCK_POLL: Final = 0.1
 _TEMPORARY: Final = re.compile(r"\..+\.\d+")
+
+
+def is_no_space(error: BaseException) -> bool:
+    """Whether an error means that the disk is full."""
+    return isinstance(error, OSError) and error.errno in _NO_SPACE
 
 
 def temporary_name(path: Path) -> Path:

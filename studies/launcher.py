@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from studies.ladder import is_no_space
+from studies.files import is_no_space
 from studies.process import search_path
 
 PATIENCE: Final = 20.0

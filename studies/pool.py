@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from studies.errors import InputError
-from studies.files import drop_link, write_text
-from studies.ladder import ATTEMPTS, Cause, is_no_space, next_rung
+from studies.files import drop_link, is_no_space, write_text
+from studies.ladder import ATTEMPTS, Cause, next_rung
 from studies.launcher import LOST, Launcher, Worker
 from studies.memory import Estimate, available, cores
 from studies.runfolder import CASE, RETRY, STATUS, Status, write_status

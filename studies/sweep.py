@@ -18,8 +18,7 @@ import pandas as pd
 
 from studies.console import Progressing, complain, counted
 from studies.errors import InputError
-from studies.files import LOCK, finite, is_temporary, locked, read_json, replacing, write_json, write_text
-from studies.ladder import is_no_space
+from studies.files import LOCK, finite, is_no_space, is_temporary, locked, read_json, replacing, write_json, write_text
 from studies.pool import Pool, StoppedError
 from studies.reading import case_toml
 from studies.resolve import end_of_injection

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, Final
 from geometry import SpineMesh
 from studies.case import Case
 from studies.errors import InputError
-from studies.files import BusyError, drop_link, locked, write_json, write_text
-from studies.ladder import LADDER, Cause, cause_of, changes, is_invalid, is_no_space, on_rung
+from studies.files import BusyError, drop_link, is_no_space, locked, write_json, write_text
+from studies.ladder import LADDER, Cause, cause_of, changes, is_invalid, on_rung
 from studies.provenance import mesh_note, provenance
 from studies.reading import case_toml, validate_case
 from studies.resolve import end_of_injection
