@@ -74,13 +74,6 @@ class Kind(StrEnum):
     STUDY = "study"
 
 
-class Executor(StrEnum):
-    """Where the cases of a sweep run."""
-
-    LOCAL = "local"
-    SLURM = "slurm"
-
-
 def _version(wanted: bool) -> None:
     if wanted:
         from studies.provenance import version
@@ -122,7 +115,7 @@ def sweep(
     ] = None,
     settings: Set = None,
     jobs: Jobs = None,
-    executor: Annotated[Executor, typer.Option("--executor", help="where the cases run")] = Executor.LOCAL,
+    executor: Annotated[str, typer.Option("--executor", metavar="local|slurm", help="where the cases run")] = "local",
     resume: Annotated[
         bool, typer.Option("--resume", help="compute failed cases again, too; without it they stay as they are")
     ] = False,
@@ -140,16 +133,14 @@ def sweep(
 ) -> int:
     """Run many cases; safe to interrupt and to call again."""
     from studies.dryrun import dry_run as tell_what
+    from studies.executors import named_executor
     from studies.study import read_study
     from studies.sweep import check, execute, prepare, write_design
 
     options = [] if time_limit is None else [f'sweep.time_limit="{time_limit}"']
     plan = read_study(study, vary or [], [*(settings or []), *options])
     check(plan, _writable(out), resume)
-    if executor is Executor.SLURM:
-        from studies.slurm import need_slurm
-
-        need_slurm()
+    named_executor(executor).need()
     if dry_run:
         write_design(plan, out)
         tell_what(plan, out, jobs, pilot)

@@ -26,8 +26,9 @@ from studies.worker import BUSY, INTERRUPTED, NO_SPACE, SIMULATOR, STALE
 POLL: Final = 1.0
 """Seconds between looks at the running paths while none ends."""
 BUSY_WAIT: Final = 3.0
-"""Seconds after which a path that another process holds is tried again, and by which the wait grows."""
+"""Seconds after which a path that another process holds is tried again, and by which this time grows."""
 BUSY_LONGEST: Final = 60.0
+"""Seconds that it grows to."""
 LOST_MOST: Final = 10
 """How often a path is started again whose worker was stopped by others, or whose launcher was lost."""
 FREE_DISK: Final = 256 * 2**20

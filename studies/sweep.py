@@ -18,6 +18,7 @@ import pandas as pd
 
 from studies.console import Progressing, complain, counted
 from studies.errors import InputError
+from studies.executors import named_executor
 from studies.files import LOCK, finite, is_no_space, is_temporary, locked, read_json, replacing, write_json, write_text
 from studies.pool import Pool, StoppedError
 from studies.reading import case_toml
@@ -150,14 +151,15 @@ def execute(
         resume: compute failed cases again, too.
         simulator: what simulates.
         label: put before every line about progress.
-        executor: "local" or "slurm".
+        executor: name of where they are computed.
 
     Returns:
         Exit status: 0 all done, 3 some failed or invalid, 130 interrupted.
 
     Raises:
-        InputError: another process works on one of the sweeps, or there is no Slurm.
+        InputError: another process works on one of the sweeps, or the executor is not to be had.
     """
+    named_executor(executor).need()
     folders = [sweep.folder for sweep in sweeps]
     with contextlib.ExitStack() as locks:
         for folder in folders:
@@ -199,12 +201,7 @@ def _compute(folders: Sequence[Path], jobs: int | None, resume: bool, simulator:
         watch = Watch(progress)
         watch(pool, True)
         try:
-            if executor == "slurm":
-                from studies.slurm import SlurmRunner
-
-                SlurmRunner(pool, jobs).run(watch)
-            else:
-                pool.run(watch)
+            named_executor(executor).run(pool, jobs, watch)
         except StoppedError as stop:
             return str(stop)
     return ""
@@ -250,11 +247,12 @@ def note(states: Sequence[CaseState], running: int = 0, shares: Sequence[float] 
         shares: how much of each running path lies behind it.
     """
     found = counts(case for case in states if case.ended)
-    left = sum(not case.ended for case in states)
+    left = sum(not case.ended for case in states) - running
     parts = [f"{number} {state}" for state, number in found.items()]
     if running:
         parts.append(f"{running} running")
-    parts.append(f"{left} to go" if left else "nothing to go")
+    if left or not running:
+        parts.append(f"{left or 'nothing'} to go")
     if shares:
         parts.append(f"{counted(len(shares), 'path')} at {', '.join(f'{share:.0%}' for share in shares)}")
     return f"{counted(len(states), 'case')}: " + ", ".join(parts)

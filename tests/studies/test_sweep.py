@@ -14,7 +14,7 @@ from studies.dryrun import describe
 from studies.results import case_states, collect, counts, table
 from studies.runfolder import locked
 from studies.study import plan_study, read_study
-from studies.sweep import execute, prepare
+from studies.sweep import execute, note, prepare
 from studies.worker import run_group
 from tests.studies.fake import NAME
 
@@ -204,6 +204,17 @@ def test_status_and_collect_on_the_command_line(command, tmp_path):
     assert "sac 25.0 mm wide" in said
     assert "2 cases, 1 done" in command("collect", out).out
     assert command("status", case_states(out)[0].path).out.endswith(": done\n")
+
+
+def test_progress_counts_every_case_once(tmp_path):
+    out = tmp_path / "out"
+    prepare(plan(tmp_path, ("20 mL/min", "23 mL/min", "24 mL/min")), out)
+    run_group(out, "path-0001", NAME)
+    found = case_states(out)
+    assert note(found) == "6 cases: 2 done, 4 to go"
+    assert note(found, 2, [0.5]) == "6 cases: 2 done, 2 running, 2 to go, 1 path at 50%"
+    assert note(found, 4, [0.5, 0.0]) == "6 cases: 2 done, 4 running, 2 paths at 50%, 0%"
+    assert note(found[:2]) == "2 cases: 2 done, nothing to go"
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(capsys):

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -188,6 +189,21 @@ def test_a_case_that_hangs_takes_no_other_volume_of_its_path_along(tmp_path):
     states = table(out).set_index(["injection.0.rate_mL_per_min", "injection.0.volume"])["state"]
     assert dict(states[ENDLESS_ABOVE]) == {"5 mL": "done", "10 mL": "done", "15 mL": "failed"}
     assert dict(states[ENDLESS_BELOW]) == {"5 mL": "failed", "10 mL": "done", "15 mL": "done"}
+
+
+def test_a_worker_that_is_over_its_time_before_it_is_told_of_is_ended_when_it_is(tmp_path, monkeypatch):
+    killed = []
+    monkeypatch.setattr(os, "killpg", lambda pid, number: killed.append((pid, number)))
+    out = tmp_path / "out"
+    prepare(plan(tmp_path, time_limit="1e-6 s"), out)
+    made = pool.Pool([out], 1, NAME)
+    job = pool.Job(made.paths[0], 0, Worker(), [entry["name"] for entry in made.paths[0].members])
+    made.running.append(job)
+    made._look()
+    assert job.overdue and killed == []
+    job.worker.pid = 4_000_000
+    made._look()
+    assert killed == [(4_000_000, signal.SIGKILL)]
 
 
 def test_a_changed_model_stops_the_sweep(tmp_path, inline, monkeypatch, capsys):

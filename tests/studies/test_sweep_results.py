@@ -20,6 +20,7 @@ from studies.results import collect, shortfall, table
 from studies.runfolder import damage, read_status
 from studies.solver import run_key
 from studies.standing import case_states, counts
+from studies.study import numeric_column
 from studies.sweep import execute, prepare
 from studies.worker import run_group
 from tests.studies.fake import HARD, IMPOSSIBLE, NAME
@@ -93,6 +94,21 @@ def test_a_changed_default_is_another_key(tmp_path):
     case = plan(tmp_path).cases[0].case
     other = case.model_copy(update={"time": case.time.model_copy(update={"max_step": 60.0})})
     assert run_key(other) != run_key(case)
+
+
+@pytest.mark.parametrize(
+    ("value", "column"),
+    [
+        ("5 mL", ("key_mL", 5.0)),
+        ("1e-07 m^2/(Pa s)", ("key_m2_per_Pa_s", 1e-7)),
+        ("L3/L4", None),
+        ("/data/patient 7 mL", None),
+        ("mL", None),
+        (3, None),
+    ],
+)
+def test_a_quantity_gets_a_column_of_numbers(value, column):
+    assert numeric_column("key", value) == column
 
 
 # -- the command per case ----------------------------------------------------------------------------------------------
