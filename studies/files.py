@@ -98,9 +98,9 @@ def content_mark(path: Path, whole: bool = True) -> dict[str, Any]:
     return mark
 
 
-def drop_link(path: Path) -> None:
-    """Remove a link where a folder is to be written: what it points at belongs to somebody else."""
-    if path.is_symlink():
+def make_way(path: Path) -> None:
+    """Remove a link or a file where a folder is to be written; what a link points at belongs to somebody else."""
+    if path.is_symlink() or path.is_file():
         path.unlink()
 
 

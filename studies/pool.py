@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from studies.errors import InputError
-from studies.files import drop_link, is_no_space, write_text
+from studies.files import is_no_space, make_way, write_text
 from studies.ladder import ATTEMPTS, Cause, next_rung
 from studies.launcher import LOST, Launcher, Worker
 from studies.memory import Estimate, available, cores
@@ -122,7 +122,7 @@ class Pool:
         """Let failed cases be computed again from the first rung."""
         for key, case in self.states.items():
             if case.state == "failed":
-                drop_link(case.path)
+                make_way(case.path)
                 (case.path / STATUS).unlink(missing_ok=True)
                 (case.path / RETRY).unlink(missing_ok=True)
                 self.states[key] = state_of(key[0], case.entry)
@@ -295,7 +295,7 @@ class Pool:
         if next_rung(cause, job.rung, attempt) is None:
             reason += f"; tried {min(attempt, tries)} times"
         try:
-            drop_link(case.path)
+            make_way(case.path)
             case.path.mkdir(parents=True, exist_ok=True)
             if not (case.path / CASE).is_file():
                 write_text(case.path / CASE, case.entry["case"])

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 from geometry import SpineMesh
 from studies.case import Case
 from studies.errors import InputError
-from studies.files import BusyError, drop_link, is_no_space, locked, write_json, write_text
+from studies.files import BusyError, is_no_space, locked, make_way, write_json, write_text
 from studies.ladder import LADDER, Cause, cause_of, changes, is_invalid, on_rung
 from studies.provenance import mesh_note, provenance
 from studies.reading import case_toml, validate_case
@@ -132,7 +132,7 @@ def run_group(folder: Path, group: str, simulator: str = SIMULATOR, rung: int | 
         for entry in members:
             case = state_of(folder, entry, check=True)
             if case.due is not None:
-                drop_link(case.path)
+                make_way(case.path)
                 try:
                     locks.enter_context(locked(case.path, PATIENCE))
                 except BusyError as error:

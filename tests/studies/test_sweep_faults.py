@@ -242,6 +242,7 @@ DAMAGE = {
     "binary rubbish for a case": lambda run: (run / "case.toml").write_bytes(b"\xff\x00\xfe"),
     "nothing but the folder": lambda run: [shutil.rmtree(run), run.mkdir()],
     "no folder": shutil.rmtree,
+    "a file for a folder": lambda run: [shutil.rmtree(run), run.write_text("x")],
 }
 
 
