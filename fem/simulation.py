@@ -14,7 +14,7 @@ from fem.arrays import Array
 from fem.errors import SolverError
 from fem.observe import ML, Observer
 from fem.output import FieldSnapshot
-from fem.parameters import MMHG, Injection, PatchParameters
+from fem.parameters import MMHG, PatchParameters
 from fem.patch import CUT_CONDUCTANCE, PatchModel, Site
 from fem.quantities import STATIC_DELAY
 from fem.species import SpeciesTransport
@@ -28,16 +28,6 @@ LEAST_VOLUME = 1e-8
 
 ROUND_OFF = 100 * float(np.finfo(float).eps)
 """Relative round-off of a sum of flows over the vertices of a cut [1]."""
-
-
-MINUTE = 60.0
-"""A minute [s]."""
-
-
-def rates_after(injections: Sequence[Injection], time: float) -> list[float]:
-    """Rate of each injection just after a time [m^3/s]."""
-    eps = TIME_RESOLUTION
-    return [i.rate if i.start - eps <= time < i.end - eps else 0.0 for i in injections]
 
 
 class Sink(Protocol):
@@ -134,7 +124,8 @@ class Simulation:
 
     def rates(self, time: float) -> list[float]:
         """Rate of each injection just after a time [m^3/s]."""
-        return rates_after(self.parameters.injections, time)
+        eps = TIME_RESOLUTION
+        return [i.rate if i.start - eps <= time < i.end - eps else 0.0 for i in self.parameters.injections]
 
     def step(self, length: float) -> None:
         """Advance by one step, or leave the state untouched.
@@ -295,7 +286,7 @@ class Simulation:
             "time_s": state.time,
             "step_s": self.step_length,
             "newton_iterations": float(state.iterations),
-            "injection_rate_mL_per_min": sum(self.rates(state.time)) / ML * MINUTE,
+            "injection_rate_mL_per_min": sum(self.rates(state.time)) * 6e7,
         }
         return head | values, [{"time_s": state.time, **line} for line in profile]
 
@@ -354,9 +345,7 @@ def simulate_volumes(
     def deliver(receivers: Sequence[float]) -> None:
         row, profile = path.row()
         for volume in receivers:
-            # On the first row of a path an injection begins, but not that of no volume.
-            rate = sum(rates_after(case(volume).injections, path.state.time))
-            sinks[volume].row(row | {"injection_rate_mL_per_min": rate / ML * MINUTE})
+            sinks[volume].row(row)
         showing = [volume for volume in receivers if is_due(volume)]
         if showing:
             snapshot = FieldSnapshot(path)
@@ -400,6 +389,10 @@ def simulate_volumes(
                 }
             )
 
-    deliver(volumes)
+    # At the baseline an injection begins, but not that of no volume.
+    for volumes_there in ([v for v in volumes if v == 0.0], [v for v in volumes if v > 0.0]):
+        if volumes_there:
+            path.parameters = case(volumes_there[-1])
+            deliver(volumes_there)
     follow(together, part)
     return failures
