@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from dolfinx import fem
 from mpi4py import MPI
+
+from geometry.cache import cache_folder
 
 JIT_OPTIONS: dict[str, Any] = {"cffi_extra_compile_args": ["-O3", "-march=native"], "timeout": 600}
 """Options of the form compiler: vectorised kernels halve the time of assembly."""
@@ -29,8 +35,36 @@ def with_constants[Law](domain: Any, law: Law) -> Law:
 
 
 def compile_form(expression: Any) -> Any:
-    """Compile a UFL form with the project's options."""
-    return fem.form(expression, jit_options=JIT_OPTIONS)
+    """Compile a UFL form with the project's options, or take it from the cache; collective."""
+    folder = cache_folder("forms")
+    with _only_compiler(folder) if _compiles(expression) else contextlib.nullcontext():
+        return fem.form(expression, jit_options={**JIT_OPTIONS, "cache_dir": str(folder)})
+
+
+def _compiles(expression: Any) -> bool:
+    """Whether this rank compiles for the others: the first one of the mesh does."""
+    return bool(expression.ufl_domain().ufl_cargo().comm.rank == 0)
+
+
+@contextlib.contextmanager
+def _only_compiler(folder: Path) -> Iterator[None]:
+    """Let one process at a time compile into a folder, and clear what one that was killed left there.
+
+    FFCx marks a form as taken by its C file and as ready by a second file. Whoever finds the first without the second
+    waits, in vain where the compiling process is gone.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        held = (folder / ".lock").open("w")
+    except OSError:
+        yield  # a cache that cannot be written holds everything, or FFCx says what is missing
+        return
+    with held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for taken in folder.glob("*.c"):
+            if not taken.with_suffix(".c.cached").exists():
+                taken.unlink(missing_ok=True)
+        yield
 
 
 def integrate(form: Any, comm: MPI.Comm) -> float:

@@ -344,7 +344,6 @@ def simulate_volumes(
     path = Simulation(model, case(volumes[-1]))
     failures: dict[float, SolverError] = {}
     together = list(volumes)
-    marks: dict[float, Mark] = {}
 
     shown = dict.fromkeys(volumes, -np.inf)
 
@@ -375,12 +374,20 @@ def simulate_volumes(
                 sinks[volume].fields(snapshot)
 
     def part(length: float, target: float) -> None:
-        """Let a volume leave the path where its own steps, alone, would begin to differ: two steps before its end."""
+        """Let a volume leave the path where its own steps, alone, would begin to differ: two steps before its end.
+
+        It is finished before the path goes on, so that nothing that happens there can take it along.
+        """
         for volume in list(together[:-1]):
             end = case(volume).injections[-1].end
             if end < target + TIME_RESOLUTION and end - path.state.time <= 2 * length + TIME_RESOLUTION:
-                marks[volume] = path.mark(length)
                 together.remove(volume)
+                mark = path.mark(length)
+                path.parameters = case(volume)
+                path.resume(mark)
+                follow([volume])
+                path.parameters = case(volumes[-1])
+                path.resume(mark)
 
     def follow(receivers: Sequence[float], before_step: Callable[[float, float], None] | None = None) -> None:
         try:
@@ -402,10 +409,10 @@ def simulate_volumes(
                 }
             )
 
-    deliver(volumes)
+    # At the baseline an injection begins, but not that of no volume.
+    for volumes_there in ([v for v in volumes if v == 0.0], [v for v in volumes if v > 0.0]):
+        if volumes_there:
+            path.parameters = case(volumes_there[-1])
+            deliver(volumes_there)
     follow(together, part)
-    for volume, mark in marks.items():
-        path.parameters = case(volume)
-        path.resume(mark)
-        follow([volume])
     return failures

@@ -36,9 +36,9 @@ _ARRAYS = (
 )
 
 
-def cache_folder() -> Path:
-    """Folder of the cached meshes."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bloodpatch" / "mesh"
+def cache_folder(name: str) -> Path:
+    """Folder in which the user's caches are kept: "mesh" or "forms"."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bloodpatch" / name
 
 
 def mesh_key(
@@ -86,7 +86,7 @@ def cached_mesh(
     not harm each other. A damaged entry is built anew; a folder that cannot be written is no error.
     """
     key = mesh_key(anatomy, span, size, focus, refine_radius)
-    path = cache_folder() / f"{key}.npz"
+    path = cache_folder("mesh") / f"{key}.npz"
     mesh = _load(path, key, anatomy)
     if mesh is None:
         mesh = build_mesh(anatomy, span, size, focus, refine_radius)

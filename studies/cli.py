@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from studies.console import complain, counted, say
 from studies.errors import InputError, shown
+from studies.files import is_no_space
 from studies.worker import BAD_INPUT, DONE, FAILED, INTERRUPTED, stop_on_signals
 
 app = typer.Typer(
@@ -39,6 +40,16 @@ def _path(text: str | Path) -> Path:
     return Path(text)
 
 
+def _folder(text: str | Path) -> Path:
+    """A folder to read."""
+    try:
+        if Path(text).is_dir() and str(text).strip():
+            return Path(text)
+    except (OSError, ValueError):
+        pass
+    raise InputError("DIR", shown(str(text), 200), "allowed is a folder of a sweep or of a run")
+
+
 CaseFile = Annotated[Path, typer.Argument(metavar="CASE", help="case file (TOML)")]
 Out = Annotated[
     Path, typer.Option("--out", "-o", metavar="DIR", parser=_path, help="folder to write to; made where missing")
@@ -47,7 +58,7 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="replace a key, such as injection.0.volume=15mL; may be repeated"),
 ]
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="folder of a sweep or of a run")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", parser=_folder, help="folder of a sweep or of a run")]
 Jobs = Annotated[
     int | None,
     typer.Option(
@@ -61,13 +72,6 @@ class Kind(StrEnum):
 
     CASE = "case"
     STUDY = "study"
-
-
-class Executor(StrEnum):
-    """Where the cases of a sweep run."""
-
-    LOCAL = "local"
-    SLURM = "slurm"
 
 
 def _version(wanted: bool) -> None:
@@ -111,7 +115,7 @@ def sweep(
     ] = None,
     settings: Set = None,
     jobs: Jobs = None,
-    executor: Annotated[Executor, typer.Option("--executor", help="where the cases run")] = Executor.LOCAL,
+    executor: Annotated[str, typer.Option("--executor", metavar="local|slurm", help="where the cases run")] = "local",
     resume: Annotated[
         bool, typer.Option("--resume", help="compute failed cases again, too; without it they stay as they are")
     ] = False,
@@ -129,16 +133,14 @@ def sweep(
 ) -> int:
     """Run many cases; safe to interrupt and to call again."""
     from studies.dryrun import dry_run as tell_what
+    from studies.executors import named_executor
     from studies.study import read_study
     from studies.sweep import check, execute, prepare, write_design
 
     options = [] if time_limit is None else [f'sweep.time_limit="{time_limit}"']
     plan = read_study(study, vary or [], [*(settings or []), *options])
     check(plan, _writable(out), resume)
-    if executor is Executor.SLURM:
-        from studies.slurm import need_slurm
-
-        need_slurm()
+    named_executor(executor).need()
     if dry_run:
         write_design(plan, out)
         tell_what(plan, out, jobs, pilot)
@@ -196,7 +198,7 @@ def collect(folder: Folder) -> int:
     from studies.results import collect as collect_table
     from studies.results import shortfall
 
-    frame = collect_table(folder)
+    frame = collect_table(_writable(folder))
     if said := shortfall(frame):
         say(said)
     say(f"{folder / 'results.csv'}: {len(frame)} cases, {int((frame['state'] == 'done').sum())} done")
@@ -362,6 +364,9 @@ def answer(error: Exception) -> int:
 
 def _unexpected(error: Exception) -> int:
     """Keep the traceback of a fault in a file; a full disk or a lost folder is told as what it is."""
+    if is_no_space(error):
+        complain("no space left on the disk; make room and call again")
+        return FAILED
     if isinstance(error, OSError) and error.strerror:
         complain(f"{error.filename or 'file'}: {error.strerror}")
         return FAILED

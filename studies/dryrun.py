@@ -6,9 +6,8 @@ The pilot is the first path, cut short after a few steps of its injection; it is
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +16,15 @@ from typing import Final
 
 from studies.case import Case
 from studies.console import complain, counted, say
+from studies.errors import InputError
 from studies.memory import available, cores, resident
-from studies.process import search_path, stop_process
+from studies.process import stop_process
 from studies.reading import case_toml
 from studies.resolve import resolve
 from studies.runfolder import check_folder, read_status
+from studies.runner import rank_command, start_with_case
 from studies.solver import mesh_identity, run_key
+from studies.standing import is_run
 from studies.study import Plan, StudyCase
 from studies.sweep import PILOT, duration, varied_text
 from studies.worker import SIMULATOR
@@ -131,19 +133,9 @@ def run_pilot(plan: Plan, out: Path, simulator: str = SIMULATOR) -> Pilot | str:
     folder = out / PILOT
     text, key = case_toml(case), run_key(case)
     memory = 0
-    if not check_folder(folder, key, text):
+    if not _holds(folder, key, text):
         folder.mkdir(parents=True, exist_ok=True)
-        written = out / f".{PILOT}.toml"
-        written.write_text(text, encoding="utf-8")
-        command = [sys.executable, "-m", "studies.runner", str(written), str(folder), simulator, "--quiet"]
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": search_path()},
-        )
+        process = start_with_case(rank_command(folder, simulator, quiet=True), text, {}, stderr=subprocess.PIPE)
         begun = time.monotonic()
         try:
             while process.poll() is None:
@@ -153,13 +145,23 @@ def run_pilot(plan: Plan, out: Path, simulator: str = SIMULATOR) -> Pilot | str:
                 time.sleep(LOOK)
         finally:
             stop_process(process)
-            written.unlink(missing_ok=True)
         status = read_status(folder)
         if status is None or status.state != "done":
             said = process.stderr.read().strip().split("\n")[-1] if process.stderr else ""
             return f"the pilot failed: {status.reason if status else said or f'status {process.returncode}'}"
         (folder / "memory").write_text(str(memory), encoding="utf-8")
     return read_pilot(folder)
+
+
+def _holds(folder: Path, key: str, text: str) -> bool:
+    """Whether the pilot of this study was run; the one of another study, or model, makes room for it."""
+    try:
+        return check_folder(folder, key, text)
+    except InputError:
+        if folder.is_symlink() or not is_run(folder):
+            raise
+        shutil.rmtree(folder)
+        return False
 
 
 def read_pilot(folder: Path) -> Pilot | str:

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,24 +17,44 @@ from typing import Any, Final
 from studies.errors import InputError
 
 LOCK: Final = ".lock"
-NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors that mean that the disk, or this user's share of it, is full."""
 LOCK_POLL: Final = 0.1
+_TEMPORARY: Final = re.compile(r"\..+\.\d+")
+
+
+def is_no_space(error: BaseException) -> bool:
+    """Whether an error means that the disk is full."""
+    return isinstance(error, OSError) and error.errno in _NO_SPACE
+
+
+def temporary_name(path: Path) -> Path:
+    """A name beside a file for what this process writes and removes again; see `is_temporary`."""
+    return path.with_name(f".{path.name}.{os.getpid()}")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file is a temporary one: of a process that writes it, or was killed meanwhile."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file that takes the place of `path` once it is written: readers see the old one or the new one."""
+    temporary = temporary_name(path)
+    try:
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file atomically: readers see the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    """Write a file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, data: object) -> None:
@@ -77,9 +98,9 @@ def content_mark(path: Path, whole: bool = True) -> dict[str, Any]:
     return mark
 
 
-def drop_link(path: Path) -> None:
-    """Remove a link where a folder is to be written: what it points at belongs to somebody else."""
-    if path.is_symlink():
+def make_way(path: Path) -> None:
+    """Remove a link or a file where a folder is to be written; what a link points at belongs to somebody else."""
+    if path.is_symlink() or path.is_file():
         path.unlink()
 
 

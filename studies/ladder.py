@@ -12,7 +12,6 @@ from typing import Any, Final, Literal
 
 from studies.case import Case
 from studies.errors import InputError
-from studies.files import NO_SPACE
 
 Cause = Literal["", "convergence", "infrastructure", "time limit", "fault"]
 """Why a case failed: the solver gave up; machine, memory or disk; it took too long; an error in the program."""
@@ -109,11 +108,6 @@ def is_invalid(error: BaseException) -> bool:
     """Whether an error means that the case cannot be posed, rather than not be solved."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
     return isinstance(error, InputError) or bool(kinds & {"AnatomyError", "MeshError", "ModelError"})
-
-
-def is_no_space(error: BaseException) -> bool:
-    """Whether an error means that the disk is full."""
-    return isinstance(error, OSError) and error.errno in NO_SPACE
 
 
 def next_rung(cause: Cause, rung: int, attempts: int) -> int | None:

@@ -21,8 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from studies.ladder import is_no_space
+from studies.files import is_no_space
 from studies.process import search_path
+from studies.worker import NO_SPACE
+from studies.worker import main as work
 
 PATIENCE: Final = 20.0
 """Seconds that a worker has to stop by itself."""
@@ -208,8 +210,6 @@ def _tell(message: dict[str, Any]) -> None:
 
 def _work(message: dict[str, Any], leash: int, held: int) -> NoReturn:
     """Be a worker; ends the process the usual way, so that MPI is left in order."""
-    from studies.worker import NO_SPACE, main
-
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -221,7 +221,7 @@ def _work(message: dict[str, Any], leash: int, held: int) -> NoReturn:
         log = os.open(message["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        status = main(message["arguments"])
+        status = work(message["arguments"])
     except OSError as error:
         status = NO_SPACE if is_no_space(error) else 1
     except BaseException:

@@ -15,20 +15,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from studies.errors import InputError
-from studies.files import drop_link, write_text
-from studies.ladder import ATTEMPTS, Cause, is_no_space, next_rung
+from studies.files import is_no_space, make_way, write_text
+from studies.ladder import ATTEMPTS, Cause, next_rung
 from studies.launcher import LOST, Launcher, Worker
 from studies.memory import Estimate, available, cores
 from studies.runfolder import CASE, RETRY, STATUS, Status, write_status
-from studies.standing import LOGS, CaseState, last_time, read_plan, state_of, work
+from studies.standing import LOGS, CaseState, due_together, last_time, read_plan, state_of, work
 from studies.worker import BUSY, INTERRUPTED, NO_SPACE, SIMULATOR, STALE
 
 POLL: Final = 1.0
 """Seconds between looks at the running paths while none ends."""
 BUSY_WAIT: Final = 3.0
-"""Seconds after which a path that another process holds is tried again."""
-BUSY_MOST: Final = 200
-"""How often such a path is tried before the sweep goes on without it."""
+"""Seconds after which a path that another process holds is tried again, and by which this time grows."""
+BUSY_LONGEST: Final = 60.0
+"""Seconds that it grows to."""
 LOST_MOST: Final = 10
 """How often a path is started again whose worker was stopped by others, or whose launcher was lost."""
 FREE_DISK: Final = 256 * 2**20
@@ -122,7 +122,7 @@ class Pool:
         """Let failed cases be computed again from the first rung."""
         for key, case in self.states.items():
             if case.state == "failed":
-                drop_link(case.path)
+                make_way(case.path)
                 (case.path / STATUS).unlink(missing_ok=True)
                 (case.path / RETRY).unlink(missing_ok=True)
                 self.states[key] = state_of(key[0], case.entry)
@@ -151,7 +151,7 @@ class Pool:
         try:
             while self.waiting or self.running:
                 self._start_what_fits()
-                self.launcher.wait(POLL if self.running else 0.05)
+                self.launcher.wait(POLL)
                 ended = [job for job in self.running if job.worker.status is not None]
                 for job in ended:
                     self.running.remove(job)
@@ -168,8 +168,8 @@ class Pool:
         self.launcher.stop()
         for job in self.running:
             self._refresh(job.path)
-            for case in self._due(job.path):
-                if case.state == "started" and case.name in job.due:
+            for case in self._computed(job):
+                if case.state == "started":
                     with contextlib.suppress(OSError):
                         write_status(
                             case.path, Status("interrupted", "stopped by the user", case.entry["key"], rung=job.rung)
@@ -179,10 +179,12 @@ class Pool:
     # -- starting ------------------------------------------------------------------------------------------------------
 
     def _due(self, path: CasePath) -> list[CaseState]:
-        """Cases of a path that are due on the lowest rung on which any is."""
-        cases = [self.states[path.folder, entry["name"]] for entry in path.members]
-        rungs = [case.due for case in cases if case.due is not None]
-        return [case for case in cases if rungs and case.due == min(rungs)]
+        """Cases of a path that its next worker computes."""
+        return due_together(self.states[path.folder, entry["name"]] for entry in path.members)
+
+    def _computed(self, job: Job) -> list[CaseState]:
+        """Cases that a worker was started for and that had not ended at the last look."""
+        return [self.states[job.path.folder, name] for name in job.due]
 
     def _start_what_fits(self) -> None:
         now = time.monotonic()
@@ -226,9 +228,9 @@ class Pool:
             if done:
                 job.due = [name for name in job.due if name not in done]
                 job.since = time.monotonic()
-            if not job.overdue and time.monotonic() - job.since > job.path.limit:
+            if time.monotonic() - job.since > job.path.limit:
                 job.overdue = True
-                job.worker.signal(signal.SIGKILL)
+                job.worker.signal(signal.SIGKILL)  # at every look: a worker may not have been told of yet
 
     def _stands(self, job: Job) -> bool:
         """Whether the model of a running path stands: its baseline has been written since it was started."""
@@ -264,9 +266,8 @@ class Pool:
             raise StoppedError("the model or a mesh file changed while the sweep ran; call the same command again")
         if status == BUSY:
             path.busy += 1
-            path.not_before = time.monotonic() + BUSY_WAIT
-            if path.busy <= BUSY_MOST:
-                self.waiting.append(path)
+            path.not_before = time.monotonic() + min(path.busy * BUSY_WAIT, BUSY_LONGEST)
+            self.waiting.append(path)
             return
         if status in (INTERRUPTED, LOST):
             path.lost += 1
@@ -275,7 +276,7 @@ class Pool:
                     f"{path.folder}: workers are stopped or cannot be started; see logs/{path.group}.log"
                 )
         else:
-            for case in self._due(path):
+            for case in self._computed(job):
                 if case.due == job.rung and not _is_of(case, before[case.name]):
                     self._cut_off(job, case, before[case.name])
         if self._due(path):
@@ -294,7 +295,7 @@ class Pool:
         if next_rung(cause, job.rung, attempt) is None:
             reason += f"; tried {min(attempt, tries)} times"
         try:
-            drop_link(case.path)
+            make_way(case.path)
             case.path.mkdir(parents=True, exist_ok=True)
             if not (case.path / CASE).is_file():
                 write_text(case.path / CASE, case.entry["case"])

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from studies.files import replacing
 from studies.ladder import LADDER
 from studies.series import write_series
 from studies.standing import (
@@ -108,13 +109,9 @@ def collect(folder: Path) -> pd.DataFrame:
     """Write `results.csv`, `results.parquet` and `series.nc` from whatever has finished, and give the table."""
     states = case_states(folder, check=True)
     frame = _table(states)
-    temporary = folder / ".results.tmp"
-    try:
+    with replacing(folder / TABLE) as temporary:
         frame.to_csv(temporary, index=False, lineterminator="\n")
-        temporary.replace(folder / TABLE)
+    with replacing(folder / "results.parquet") as temporary:
         frame.to_parquet(temporary, index=False)
-        temporary.replace(folder / "results.parquet")
-        write_series(folder, states, temporary)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_series(folder, states)
     return frame

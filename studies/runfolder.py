@@ -13,11 +13,21 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Final, Literal, Protocol
+from typing import IO, Any, Final, Literal, Protocol, get_args
 
 from fem.quantities import QUANTITIES, summarise
 from studies.errors import InputError
-from studies.files import LOCK, content_mark, finite, locked, read_json, sync, write_json, write_text
+from studies.files import (
+    LOCK,
+    content_mark,
+    finite,
+    is_temporary,
+    locked,
+    read_json,
+    sync,
+    write_json,
+    write_text,
+)
 from studies.ladder import LADDER, Cause, cause_of, next_rung
 
 __all__ = ["RunFolder", "Snapshot", "Status", "check_folder", "locked", "read_status", "write_json", "write_text"]
@@ -77,18 +87,20 @@ def read_status(folder: Path) -> Status | None:
     """How the run in a folder ended; None where it has not."""
     data = read_json(folder / STATUS)
     try:
-        return Status(
+        status = Status(
             data["state"],
-            data.get("reason") or "",
-            data.get("key") or "",
+            str(data.get("reason") or ""),
+            str(data.get("key") or ""),
             float(data.get("wall_time_s") or 0.0),
             data.get("cause") or "",
-            min(int(data.get("rung") or 0), len(LADDER) - 1),
+            int(data.get("rung") or 0),
             int(data.get("attempts") or 1),
-            dict(data.get("files") or {}),
+            {name: dict(mark) for name, mark in (data.get("files") or {}).items()},
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
+    known = status.state in get_args(State) and status.cause in get_args(Cause)
+    return status if known and 0 <= status.rung < len(LADDER) and status.attempts > 0 else None
 
 
 def write_status(folder: Path, status: Status) -> None:
@@ -101,8 +113,8 @@ def damage(folder: Path, status: Status) -> str:
     """What is wrong with the files of a run that says it is done; empty where they are as they were written."""
     for name, mark in status.files.items():
         try:
-            same = content_mark(folder / name, "sha256" in mark) == dict(mark)
-        except OSError:
+            same = content_mark(folder / name, "sha256" in mark) == mark
+        except (OSError, ValueError):
             return f"{name} is missing"
         if not same:
             return f"{name} is not as it was written"
@@ -129,7 +141,7 @@ def check_folder(folder: Path, key: str, case_text: str) -> bool:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError("--out", f'"{folder}", which cannot be read', allowed) from error
     if held is None:
-        if names - {LOCK}:
+        if not all(name == LOCK or is_temporary(name) for name in names):
             raise InputError("--out", f'"{folder}", which holds other files', allowed)
         return False
     if held != case_text:
@@ -207,8 +219,9 @@ class RunFolder:
         # Whatever a link there points at belongs to somebody else.
         if (self.path / FIELDS).is_symlink():
             (self.path / FIELDS).unlink()
-        for path in (*(self.path / FIELDS).glob("*.vtu"), *self.path.glob(".*.json.*"), *self.path.glob(".*.toml.*")):
-            path.unlink(missing_ok=True)
+        for path in (*(self.path / FIELDS).glob("*.vtu"), *self.path.glob(".*")):
+            if path.suffix == ".vtu" or is_temporary(path.name):
+                path.unlink(missing_ok=True)
 
     def log(self, text: str) -> None:
         """A line in `run.log`."""

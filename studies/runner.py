@@ -15,12 +15,13 @@ from typing import Any, Final
 from studies.case import Case
 from studies.console import PLAIN, Progressing, complain, headline, say
 from studies.errors import InputError
+from studies.files import locked
 from studies.ladder import is_invalid
 from studies.process import search_path, stop_process
 from studies.provenance import mesh_note
 from studies.reading import case_toml, read_case, validate_case
 from studies.resolve import end_of_injection, resolve
-from studies.runfolder import Status, check_folder, locked, read_status, write_status, write_text
+from studies.runfolder import CASE, Status, check_folder, read_status, write_status
 from studies.solver import mesh_of, run_key
 from studies.standing import read_summary
 from studies.worker import BAD_INPUT, DONE, FAILED, INTERRUPTED, SIMULATOR, Target, folder_maker, named_simulator
@@ -169,12 +170,12 @@ def tell(out: Path, status: Status, quiet: bool = False) -> None:
 
 def kept(out: Path) -> str:
     """Where what was reached is, if anything was."""
-    return f"; what was reached is in {out}" if (out / "case.toml").is_file() else ""
+    return f"; what was reached is in {out}" if (out / CASE).is_file() else ""
 
 
 def end_without_status(out: Path, text: str, key: str, reason: str, state: Any = "interrupted") -> None:
     """Give a folder that a run was cut off in its state; nothing where no folder was made."""
-    if read_status(out) is None and (out / "case.toml").is_file():
+    if read_status(out) is None and (out / CASE).is_file():
         write_status(out, Status(state, reason, key))
 
 
@@ -183,25 +184,9 @@ def _launch(text: str, key: str, out: Path, ranks: int, quiet: bool, simulator: 
     mpirun = shutil.which("mpirun") or shutil.which("mpiexec")
     if mpirun is None:
         raise InputError("--ranks", str(ranks), "mpirun was not found; allowed is 1")
-    with locked(out):
-        resolved = out / ".case-resolved.toml"
-        write_text(resolved, text)
-    command = [
-        mpirun,
-        "-n",
-        str(ranks),
-        sys.executable,
-        "-m",
-        "studies.runner",
-        str(resolved),
-        str(out),
-        simulator,
-        *(["--quiet"] if quiet else []),
-    ]
-    environment = {**os.environ, "PYTHONPATH": search_path()}
-    if not sys.stdout.isatty():
-        environment[PLAIN] = "1"
-    process = subprocess.Popen(command, env=environment, start_new_session=True, stdin=subprocess.DEVNULL)
+    environment = {} if sys.stdout.isatty() else {PLAIN: "1"}
+    command = [mpirun, "-n", str(ranks), *rank_command(out, simulator, quiet)]
+    process = start_with_case(command, text, environment)
     try:
         returned = process.wait()
     except KeyboardInterrupt:
@@ -210,7 +195,6 @@ def _launch(text: str, key: str, out: Path, ranks: int, quiet: bool, simulator: 
         complain(f"interrupted{kept(out)}")
         return INTERRUPTED
     finally:
-        resolved.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             out.rmdir()  # where nothing came of it
     status = read_status(out)
@@ -222,8 +206,31 @@ def _launch(text: str, key: str, out: Path, ranks: int, quiet: bool, simulator: 
     return DONE if status.state == "done" else INTERRUPTED if status.state == "interrupted" else FAILED
 
 
+def rank_command(out: Path, simulator: str, quiet: bool) -> list[str]:
+    """The command that runs a resolved case; the case itself comes by way of standard input."""
+    return [sys.executable, "-m", "studies.runner", str(out), simulator, *(["--quiet"] if quiet else [])]
+
+
+def start_with_case(
+    command: Sequence[str], text: str, environment: Mapping[str, str], **streams: Any
+) -> subprocess.Popen[str]:
+    """Start such a command, alone or under `mpirun`, which gives its standard input to the first rank."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": search_path(), **environment},
+        start_new_session=True,
+        text=True,
+        **streams,
+    )
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError), process.stdin as stream:
+        stream.write(text)
+    return process
+
+
 def _main(arguments: Sequence[str]) -> int:
-    """Entry of every rank of `mpirun`: resolved case, run folder, simulator."""
+    """Entry of every rank: run folder, simulator; the first one reads the case."""
     from mpi4py import MPI
 
     from studies.cli import answer
@@ -232,8 +239,10 @@ def _main(arguments: Sequence[str]) -> int:
     stop_on_signals()
     comm = MPI.COMM_WORLD
     try:
-        case = resolve(read_case(Path(arguments[0])))
-        return run_resolved(case, Path(arguments[1]), "--quiet" in arguments, arguments[2])
+        text = comm.bcast(sys.stdin.read() if comm.rank == 0 else None)
+        return run_resolved(
+            validate_case(tomllib.loads(text)), Path(arguments[0]), "--quiet" in arguments, arguments[1]
+        )
     except Exception as error:
         returned = answer(error)
         if comm.size > 1:  # the other ranks may be waiting for this one

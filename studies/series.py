@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fem.quantities import QUANTITIES
+from studies.files import replacing
 from studies.standing import CaseState
 from studies.study import numeric_column
 
@@ -55,15 +56,15 @@ def series_of(states: Sequence[CaseState]) -> xr.Dataset:
     return xr.Dataset(data, coordinates, attributes)
 
 
-def write_series(folder: Path, states: Sequence[CaseState], temporary: Path) -> None:
-    """Write `series.nc` of a sweep atomically, by way of a temporary file."""
+def write_series(folder: Path, states: Sequence[CaseState]) -> None:
+    """Write `series.nc` of a sweep."""
     dataset = series_of(states)
     # The classic format is written by scipy; it has no empty dimension but the unlimited one, so nothing is no file.
     if dataset.sizes["case"] == 0:
         (folder / SERIES).unlink(missing_ok=True)
         return
-    dataset.to_netcdf(temporary, engine="scipy", format="NETCDF3_64BIT")
-    temporary.replace(folder / SERIES)
+    with replacing(folder / SERIES) as temporary:
+        dataset.to_netcdf(temporary, engine="scipy", format="NETCDF3_64BIT")
 
 
 def _frame(path: Path) -> pd.DataFrame | None:

@@ -47,15 +47,33 @@ MINUTE: Final = 60.0
 MEGABYTE: Final = GIGABYTES.parse("1 GB") / 1000
 
 
-def need_slurm() -> None:
-    """Refuse the executor where Slurm is not.
+class Slurm:
+    """The executor."""
 
-    Raises:
-        InputError: a command of Slurm is missing.
-    """
-    missing = [name for name in COMMANDS if shutil.which(name) is None]
-    if missing:
-        raise InputError("--executor", '"slurm"', f'{", ".join(missing)} not found on PATH; allowed here is "local"')
+    def need(self) -> None:
+        """Refuse where Slurm is not.
+
+        Raises:
+            InputError: a command of Slurm is missing.
+        """
+        missing = [name for name in COMMANDS if shutil.which(name) is None]
+        if missing:
+            raise InputError(
+                "--executor", '"slurm"', f'{", ".join(missing)} not found on PATH; allowed here is "local"'
+            )
+
+    def run(self, pool: Pool, jobs: int | None, watch: Callable[[Pool, bool], None]) -> None:
+        """Submit what is due of a pool's sweeps, and wait for it.
+
+        Args:
+            pool: of the sweeps; its own workers are not started.
+            jobs: jobs of an array at a time; default as the study says.
+            watch: called now and then; its second argument says whether a path has ended.
+
+        Raises:
+            StoppedError: Slurm does not take the jobs.
+        """
+        _Submitted(pool, jobs).run(watch)
 
 
 def compute_path(folder: str, group: str, simulator: str) -> int:
@@ -66,30 +84,17 @@ def compute_path(folder: str, group: str, simulator: str) -> int:
     return compute(Path(folder), [group], simulator)
 
 
-class SlurmRunner:
-    """Submits what is due of a pool's sweeps, and waits for it.
+class _Submitted:
+    """The jobs of one call."""
 
-    Args:
-        pool: of the sweeps; its own workers are not started.
-        jobs: jobs of an array at a time; default as the study says.
-    """
-
-    def __init__(self, pool: Pool, jobs: int | None = None) -> None:
-        need_slurm()
+    def __init__(self, pool: Pool, jobs: int | None) -> None:
         self.pool, self.jobs = pool, jobs
         self.numbers: dict[int, str] = {}
         self.rounds: dict[int, int] = {}
         self.asked = 0.0
 
     def run(self, watch: Callable[[Pool, bool], None]) -> None:
-        """Compute until nothing is due any more.
-
-        Args:
-            watch: called now and then; its second argument says whether a path has ended.
-
-        Raises:
-            StoppedError: Slurm does not take the jobs.
-        """
+        """Compute until nothing is due any more."""
         logging.getLogger("submitit").setLevel(logging.ERROR)
         due = [path for path in self.pool.paths if self._is_due(path)]
         self._find_again(due)

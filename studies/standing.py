@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from studies.errors import InputError
-from studies.files import read_json
+from studies.files import finite, read_json
 from studies.ladder import LADDER
 from studies.runfolder import CASE, RETRY, SUMMARY, Status, damage, read_status
 
@@ -19,7 +20,6 @@ RUNS: Final = "runs"
 LOGS: Final = "logs"
 STATES: Final = ("done", "failed", "invalid", "interrupted", "started", "waiting")
 ENDED: Final = ("done", "failed", "invalid")
-_ENTRY: Final = {"name", "folder", "group", "key", "case", "varied", "injection_s", "follow_up_s"}
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,19 @@ def _begun_on(path: Path, key: str) -> int:
     data = read_json(path / RETRY)
     try:
         return min(max(int(data["rung"]), 0), len(LADDER) - 1) if data["key"] == key else 0
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, OverflowError):
         return 0
+
+
+def due_together(states: Iterable[CaseState]) -> list[CaseState]:
+    """Cases of a path that one worker computes next: those that are due on the lowest rung on which any is.
+
+    One that was lost or ran out of time is computed alone, after the others: which of them it was due to is not known.
+    """
+    due = [(case.due, case) for case in states if case.due is not None]
+    lowest = min((rung for rung, _ in due), default=0)
+    cases = [case for rung, case in due if rung == lowest]
+    return [case for case in cases if case.attempt == 1] or sorted(cases, key=lambda case: case.attempt)[:1]
 
 
 def is_sweep(folder: Path) -> bool:
@@ -104,19 +115,16 @@ def read_plan(folder: Path) -> dict[str, Any]:
     allowed = "allowed is a folder that a sweep was written to"
     if not is_sweep(folder):
         raise InputError(str(folder), "no sweep" if folder.is_dir() else "no such folder", allowed)
-    try:
-        plan: dict[str, Any] = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-        if not plan["cases"] or not all(_entry_is_whole(entry) for entry in plan["cases"]):
-            raise KeyError("cases")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(str(folder / PLAN), "a damaged file", allowed) from error
+    plan = read_json(folder / PLAN)
+    if not isinstance(plan, dict) or plan.get("mark") != plan_mark(plan):
+        raise InputError(str(folder / PLAN), "a damaged file", allowed)
     return plan
 
 
-def _entry_is_whole(entry: dict[str, Any]) -> bool:
-    """Whether an entry of a plan has what is needed, and names folders below the sweep only."""
-    names = [str(entry[name]) for name in ("name", "folder", "group")]
-    return entry.keys() >= _ENTRY and not any("/" in name or name in ("", ".", "..") for name in names)
+def plan_mark(plan: Mapping[str, Any]) -> str:
+    """Hash of what a plan holds, kept in it: a plan that was damaged is known."""
+    held = {name: value for name, value in plan.items() if name != "mark"}
+    return hashlib.sha256(json.dumps(finite(held), sort_keys=True).encode()).hexdigest()
 
 
 def state_of(folder: Path, entry: dict[str, Any], check: bool = False) -> CaseState:

@@ -15,7 +15,7 @@ from pydantic import Field
 from studies.case import Case
 from studies.design import SAMPLED, SweepSection, design
 from studies.errors import InputError, shown
-from studies.quantities import Dimension, dimension_at
+from studies.quantities import dimension_at
 from studies.reading import (
     Tree,
     absolute_mesh,
@@ -169,11 +169,14 @@ def numeric_column(key: str, value: Any) -> tuple[str, float] | None:
     if not isinstance(value, str):
         return None
     number, _, unit = value.partition(" ")
-    dimension: Dimension | None = dimension_at(unit)
-    if dimension is None or not unit:
+    try:
+        amount = float(number)
+    except ValueError:
+        return None
+    if not unit or dimension_at(unit) is None:
         return None
     suffix = unit.replace("/", "_per_").replace("(", "").replace(")", "").replace(" ", "_").replace("^", "")
-    return f"{key}_{suffix}", float(number)
+    return f"{key}_{suffix}", amount
 
 
 def set_vary(tree: Tree, key: str, values: list[Any]) -> None:

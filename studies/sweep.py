@@ -18,17 +18,18 @@ import pandas as pd
 
 from studies.console import Progressing, complain, counted
 from studies.errors import InputError
-from studies.files import finite, locked, read_json, write_json, write_text
-from studies.ladder import is_no_space
+from studies.executors import named_executor
+from studies.files import LOCK, finite, is_no_space, is_temporary, locked, read_json, replacing, write_json, write_text
 from studies.pool import Pool, StoppedError
 from studies.reading import case_toml
 from studies.resolve import end_of_injection
 from studies.results import collect, shortfall, with_numbers
 from studies.solver import run_key
-from studies.standing import LOGS, PLAN, RUNS, CaseState, case_states, counts, is_sweep
+from studies.standing import LOGS, PLAN, RUNS, CaseState, case_states, counts, is_sweep, plan_mark, read_plan
 from studies.study import Plan, StudyCase
 from studies.worker import DONE, FAILED, INTERRUPTED, SIMULATOR
 
+SOURCE: Final = "study.toml"
 DESIGN: Final = ("design.csv", "design.parquet")
 PILOT: Final = "pilot"
 KEY_DIGITS: Final = 12
@@ -49,7 +50,8 @@ class Sweep:
 def plan_tree(plan: Plan) -> dict[str, Any]:
     """`plan.json` of a plan."""
     settings = {"time_limit_s": plan.sweep.time_limit, "slurm": plan.sweep.slurm.model_dump(mode="json")}
-    return {"identity": plan.identity, "settings": settings, "cases": [_entry(case) for case in plan.cases]}
+    tree = {"identity": plan.identity, "settings": settings, "cases": [_entry(case) for case in plan.cases]}
+    return {**tree, "mark": plan_mark(tree)}
 
 
 def _entry(case: StudyCase) -> dict[str, Any]:
@@ -77,14 +79,10 @@ def write_design(plan: Plan, folder: Path) -> None:
     """Write the design as CSV and parquet, for review before anything runs."""
     folder.mkdir(parents=True, exist_ok=True)
     frame = design_table(plan)
-    temporary = folder / ".design.tmp"
-    try:
+    with replacing(folder / DESIGN[0]) as temporary:
         frame.to_csv(temporary, index=False, lineterminator="\n")
-        temporary.replace(folder / DESIGN[0])
+    with replacing(folder / DESIGN[1]) as temporary:
         frame.to_parquet(temporary, index=False)
-        temporary.replace(folder / DESIGN[1])
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check(plan: Plan, folder: Path, resume: bool) -> None:
@@ -100,12 +98,13 @@ def check(plan: Plan, folder: Path, resume: bool) -> None:
         if (folder / name).is_symlink():
             raise InputError("--out", f'"{folder / name}", a link', "allowed is a folder of the sweep itself")
     if not is_sweep(folder):
-        if folder.is_dir() and {path.name for path in folder.iterdir()} - {".lock", PILOT, *DESIGN}:
+        names = {path.name for path in folder.iterdir()} - {LOCK, PILOT, *DESIGN} if folder.is_dir() else set()
+        if not all(is_temporary(name) for name in names):
             raise InputError("--out", f'"{folder}", which holds other files', allowed)
         return
     try:
-        identity = read_json(folder / PLAN)["identity"]
-    except (KeyError, TypeError):
+        identity = read_plan(folder)["identity"]
+    except InputError:
         if resume:
             return
         raise InputError(
@@ -125,13 +124,14 @@ def prepare(plan: Plan, folder: Path, resume: bool = False) -> Sweep:
     """
     check(plan, folder, resume)
     with locked(folder):
-        (folder / RUNS).mkdir(parents=True, exist_ok=True)
-        (folder / LOGS).mkdir(exist_ok=True)
         tree = plan_tree(plan)
-        if read_json(folder / PLAN) != finite(tree):
-            write_text(folder / "study.toml", plan.source)
+        whole = all((folder / name).is_file() for name in (SOURCE, *DESIGN))
+        if not whole or read_json(folder / PLAN) != finite(tree):
+            write_json(folder / PLAN, tree)  # first: by it a folder is known as a sweep
+            write_text(folder / SOURCE, plan.source)
             write_design(plan, folder)
-            write_json(folder / PLAN, tree)
+        for name in (RUNS, LOGS):
+            (folder / name).mkdir(exist_ok=True)
     return Sweep(folder, plan)
 
 
@@ -151,14 +151,15 @@ def execute(
         resume: compute failed cases again, too.
         simulator: what simulates.
         label: put before every line about progress.
-        executor: "local" or "slurm".
+        executor: name of where they are computed.
 
     Returns:
         Exit status: 0 all done, 3 some failed or invalid, 130 interrupted.
 
     Raises:
-        InputError: another process works on one of the sweeps, or there is no Slurm.
+        InputError: another process works on one of the sweeps, or the executor is not to be had.
     """
+    named_executor(executor).need()
     folders = [sweep.folder for sweep in sweeps]
     with contextlib.ExitStack() as locks:
         for folder in folders:
@@ -200,12 +201,7 @@ def _compute(folders: Sequence[Path], jobs: int | None, resume: bool, simulator:
         watch = Watch(progress)
         watch(pool, True)
         try:
-            if executor == "slurm":
-                from studies.slurm import SlurmRunner
-
-                SlurmRunner(pool, jobs).run(watch)
-            else:
-                pool.run(watch)
+            named_executor(executor).run(pool, jobs, watch)
         except StoppedError as stop:
             return str(stop)
     return ""
@@ -251,11 +247,12 @@ def note(states: Sequence[CaseState], running: int = 0, shares: Sequence[float] 
         shares: how much of each running path lies behind it.
     """
     found = counts(case for case in states if case.ended)
-    left = sum(not case.ended for case in states)
+    left = sum(not case.ended for case in states) - running
     parts = [f"{number} {state}" for state, number in found.items()]
     if running:
         parts.append(f"{running} running")
-    parts.append(f"{left} to go" if left else "nothing to go")
+    if left or not running:
+        parts.append(f"{left or 'nothing'} to go")
     if shares:
         parts.append(f"{counted(len(shares), 'path')} at {', '.join(f'{share:.0%}' for share in shares)}")
     return f"{counted(len(states), 'case')}: " + ", ".join(parts)

@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING, Any, Final
 from geometry import SpineMesh
 from studies.case import Case
 from studies.errors import InputError
-from studies.files import BusyError, drop_link, locked, write_json, write_text
-from studies.ladder import LADDER, Cause, cause_of, changes, is_invalid, is_no_space, on_rung
+from studies.files import BusyError, is_no_space, locked, make_way, write_json, write_text
+from studies.ladder import LADDER, Cause, cause_of, changes, is_invalid, on_rung
 from studies.provenance import mesh_note, provenance
 from studies.reading import case_toml, validate_case
 from studies.resolve import end_of_injection
 from studies.runfolder import CASE, RETRY, RunFolder, State, Status, read_status, write_status
 from studies.solver import run_key
-from studies.standing import CaseState, read_plan, state_of
+from studies.standing import CaseState, due_together, read_plan, state_of
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -132,7 +132,7 @@ def run_group(folder: Path, group: str, simulator: str = SIMULATOR, rung: int | 
         for entry in members:
             case = state_of(folder, entry, check=True)
             if case.due is not None:
-                drop_link(case.path)
+                make_way(case.path)
                 try:
                     locks.enter_context(locked(case.path, PATIENCE))
                 except BusyError as error:
@@ -140,12 +140,10 @@ def run_group(folder: Path, group: str, simulator: str = SIMULATOR, rung: int | 
                     return BUSY
                 case = state_of(folder, entry, check=True)  # another process may have finished it meanwhile
             states.append(case)
-        dues = {case.due for case in states if case.due is not None}
-        wanted = min(dues, default=0) if rung is None else rung
-        cases = [case for case in states if case.due == wanted]
+        cases = due_together(case for case in states if rung in (None, case.due))
         if not cases:
             return DONE if all(case.state == "done" for case in states) else FAILED
-        return _compute(cases, wanted, simulator)
+        return _compute(cases, cases[0].due or 0, simulator)
 
 
 def _compute(states: Sequence[CaseState], rung: int, simulator: str) -> int:

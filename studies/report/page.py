@@ -24,7 +24,7 @@ from studies.provenance import commit, default_step_error, mesh_errors, mesh_not
 from studies.reading import case_tree
 from studies.report.chart import chart, script
 from studies.report.sure import bands
-from studies.results import table
+from studies.results import shortfall, table
 from studies.runfolder import write_text
 
 SHOWN_CASES: Final = 60
@@ -82,7 +82,7 @@ def sweep_page(folder: Path, page: Path) -> None:
     write(
         page,
         title=f"Epidural blood patch: sweep of {len(frame)} cases",
-        warnings=_sweep_warnings(frame),
+        warnings=[said] if (said := shortfall(frame)) else [],
         asked=[
             ("cases", ", ".join(f"{number} {state}" for state, number in states.items())),
             *((key, ", ".join(dict.fromkeys(frame[key].astype(str)))) for key in keys),
@@ -202,13 +202,6 @@ def _warnings(run: Run) -> list[str]:
     if not run.fields.moments:
         lines.append("No fields were written: there are no cuts and no 3D view.")
     return lines
-
-
-def _sweep_warnings(frame: pd.DataFrame) -> list[str]:
-    bad = frame[~frame["state"].isin(["done", "waiting", "started"])]
-    lines = [f"{len(bad)} cases did not finish; the table says why."] if len(bad) else []
-    left = int(frame["state"].isin(["waiting", "started"]).sum())
-    return lines + ([f"{left} cases have not ended yet."] if left else [])
 
 
 def _sure_of_run(run: Run) -> list[tuple[str, str]]:

@@ -34,6 +34,8 @@ SMALLER, FINER = 17, 18
 """Converges with a first step below 0.5 s; below 0.15 s."""
 DEADLY_ONCE, ENDLESS_ONCE = 21, 22
 """As above, at the first attempt only."""
+ENDLESS_ABOVE, ENDLESS_BELOW = 11, 12
+"""Takes for ever if more, or less, than 10 mL are injected."""
 
 
 class FakeMesh:
@@ -101,7 +103,7 @@ def simulate_group(comm: Any, cases: Sequence[Case], folders: Folders) -> list[R
         raise AnatomyError("L3: sac 25.0 mm wide does not fit the canal, 23.0 mm wide")
     sinks = [folders(case, FakeMesh(), time.monotonic()) for case in cases]  # type: ignore[arg-type]
     try:
-        for case, sink in zip(cases, sinks, strict=True):
+        for case, sink in reversed(list(zip(cases, sinks, strict=True))):  # the smallest volume first, as the solver
             _simulate(case, sink, rate)
     except KeyboardInterrupt:
         for sink in sinks:
@@ -127,6 +129,12 @@ def _first_time(sink: RunFolder) -> bool:
     return True
 
 
+def _endless(case: Case, sink: RunFolder, rate: int) -> bool:
+    volume = round(case.injection[-1].volume / ML)
+    for_this = {ENDLESS: True, ENDLESS_ABOVE: volume > 10, ENDLESS_BELOW: volume < 10}
+    return for_this.get(rate, rate == ENDLESS_ONCE and _first_time(sink))
+
+
 def _simulate(case: Case, sink: RunFolder, rate: int) -> None:
     end = end_of_injection(case.injection[-1])
     stops = {end_of_injection(step) + delay for step in case.injection for delay in (0.0, 20.0)} | {60.0, 300.0}
@@ -143,7 +151,7 @@ def _simulate(case: Case, sink: RunFolder, rate: int) -> None:
             return
         if number == 2 and (rate == DEADLY or (rate == DEADLY_ONCE and _first_time(sink))):
             os._exit(11)
-        while number == 2 and (rate == ENDLESS or (rate == ENDLESS_ONCE and _first_time(sink))):
+        while number == 2 and _endless(case, sink, rate):
             time.sleep(60)
         sink.row(row(case, moment, moment - before))
         before = moment

@@ -94,9 +94,7 @@ stop() {  # DIR
     local name pid
     for name in slurmd slurmctld munge; do
         if pid=$(cat "$1/$name.pid" 2> /dev/null); then
-            kill "$pid" 2> /dev/null || true
-            for _ in $(seq 50); do kill -0 "$pid" 2> /dev/null || break; sleep 0.1; done
-            kill -9 "$pid" 2> /dev/null || true
+            kill -9 "$pid" 2> /dev/null || true  # nothing of it is kept
         fi
     done
 }

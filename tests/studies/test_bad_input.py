@@ -156,4 +156,9 @@ def test_executor_that_is_not_there(command, case_file, tmp_path, monkeypatch):
     )
     assert (called.status, called.err.count("\n")) == (2, 1)
     assert "sbatch, squeue, srun, scancel not found on PATH" in called.err
+    called = command(
+        "sweep", case_file, "--vary", "injection.0.volume=1mL,2mL", "--executor", "cloud", "--out", tmp_path / "out"
+    )
+    assert (called.status, called.err.count("\n")) == (2, 1)
+    assert 'got "cloud"; allowed is local or slurm' in called.err
     assert not (tmp_path / "out").exists()

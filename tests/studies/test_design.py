@@ -145,6 +145,11 @@ def test_dry_run_counts_cases_paths_and_meshes_and_writes_the_design_only(tmp_pa
     assert (out / "pilot" / "series.csv").is_file()
     again = command("sweep", study, "--out", out, "--dry-run", "--jobs", "1")
     assert again.out == called.out
+    # Looked at, changed, looked at again: the pilot is that of what is planned now.
+    study.write_text(STUDY.replace("10 mL", "11 mL") + '"csf.pvi" = ["30 mL"]\n')
+    assert "estimate: about " in command("sweep", study, "--out", out, "--dry-run").out
+    assert 'pvi = "30 mL"' in (out / "pilot" / "case.toml").read_text()
+    assert pd.read_csv(out / "design.csv")["injection.0.volume"].iloc[-1] == "11 mL"
 
 
 def test_the_pilot_is_short_and_what_cannot_be_posed_is_said(tmp_path):

@@ -250,9 +250,10 @@ def test_links_and_devices_as_case_file(target, status, command, sandbox):
     (inputs / "self.toml").symlink_to("self.toml")
     link = inputs / "link.toml"
     link.symlink_to(target)
-    before = tree(sandbox, out)
-    called = command("run", link, "--out", out)
-    assert check(called, sandbox, out, before, target) == (status == 0)
+    for arguments in (["run", link], ["sweep", link, "--vary", "injection.0.volume=1mL,2mL"]):
+        before = tree(sandbox, out)
+        called = command(*arguments, "--out", out)
+        assert check(called, sandbox, out, before, target) == (status == 0)
 
 
 @pytest.mark.parametrize(
@@ -265,4 +266,7 @@ def test_output_folders_that_cannot_be(out, command, sandbox):
     for arguments in (["run", path], ["sweep", path, "--vary", "injection.0.volume=1mL,2mL"]):
         called = command(*arguments, "--out", out)
         assert (called.status, called.err.count("\n")) == (2, 1), called.err
+    for name in ("status", "collect", "compute"):
+        called = command(name, out, *(["case"] if name == "compute" else []))
+        assert (called.status, called.err.count("\n")) == (2, 1), f"{name}: {called.err}"
     assert tree(sandbox, sandbox / "none") == before

@@ -1,6 +1,5 @@
 """Sweeps with a stand-in for the solver, in real worker processes."""
 
-import json
 import os
 import signal
 import subprocess
@@ -15,7 +14,7 @@ from studies.dryrun import describe
 from studies.results import case_states, collect, counts, table
 from studies.runfolder import locked
 from studies.study import plan_study, read_study
-from studies.sweep import execute, prepare
+from studies.sweep import execute, note, prepare
 from studies.worker import run_group
 from tests.studies.fake import NAME
 
@@ -137,17 +136,6 @@ def test_two_sweeps_in_one_folder_are_refused(tmp_path):
         execute([sweep], 1, simulator=NAME)
 
 
-def test_a_model_version_of_its_own_is_another_result(tmp_path):
-    out = tmp_path / "out"
-    prepare(plan(tmp_path), out)
-    assert run_group(out, "path-0001", NAME) == 0
-    data = json.loads((out / "plan.json").read_text())
-    for entry in data["cases"]:
-        entry["key"] = "another-version"
-    (out / "plan.json").write_text(json.dumps(data))
-    assert states(out) == {"waiting": 2}
-
-
 def test_interrupting_keeps_what_was_reached(tmp_path):
     out = tmp_path / "out"
     code = (
@@ -175,6 +163,29 @@ def test_interrupting_keeps_what_was_reached(tmp_path):
     assert len(pd.read_csv(series)) == 3
 
 
+STOPPED_WHILE_LOADING = """
+import os, signal, sys
+class Stop:
+    def find_spec(self, name, *more):
+        if name == "studies.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Stop())
+from studies.__main__ import main
+main()
+"""
+
+
+def test_a_command_that_is_stopped_while_it_is_loaded_says_so_in_a_line():
+    called = subprocess.run(
+        [sys.executable, "-c", STOPPED_WHILE_LOADING],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (called.returncode, called.stderr) == (130, "bloodpatch: interrupted\n")
+
+
 def case_paths(out, deadline):
     while not (out / "plan.json").is_file():
         assert time.monotonic() < deadline
@@ -193,6 +204,17 @@ def test_status_and_collect_on_the_command_line(command, tmp_path):
     assert "sac 25.0 mm wide" in said
     assert "2 cases, 1 done" in command("collect", out).out
     assert command("status", case_states(out)[0].path).out.endswith(": done\n")
+
+
+def test_progress_counts_every_case_once(tmp_path):
+    out = tmp_path / "out"
+    prepare(plan(tmp_path, ("20 mL/min", "23 mL/min", "24 mL/min")), out)
+    run_group(out, "path-0001", NAME)
+    found = case_states(out)
+    assert note(found) == "6 cases: 2 done, 4 to go"
+    assert note(found, 2, [0.5]) == "6 cases: 2 done, 2 running, 2 to go, 1 path at 50%"
+    assert note(found, 4, [0.5, 0.0]) == "6 cases: 2 done, 4 running, 2 paths at 50%, 0%"
+    assert note(found[:2]) == "2 cases: 2 done, nothing to go"
 
 
 def test_progress_is_plain_lines_where_there_is_no_terminal(capsys):

@@ -3,7 +3,10 @@
 import itertools
 import json
 import os
+import random
+import re
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -25,6 +28,8 @@ from tests.studies.fake import (
     BULK,
     DEADLY_ONCE,
     ENDLESS,
+    ENDLESS_ABOVE,
+    ENDLESS_BELOW,
     ENDLESS_ONCE,
     FINER,
     HARD,
@@ -176,6 +181,31 @@ def test_hanging_and_dying_once_costs_an_attempt_and_hanging_for_ever_a_case(tmp
     assert "attempts" not in frame.columns
 
 
+def test_a_case_that_hangs_takes_no_other_volume_of_its_path_along(tmp_path):
+    out = tmp_path / "out"
+    volumes = ("5 mL", "10 mL", "15 mL")
+    made = plan(tmp_path, (ENDLESS_ABOVE, ENDLESS_BELOW), volumes, time_limit="1 s")
+    assert execute([prepare(made, out)], 2, simulator=NAME) == 3
+    states = table(out).set_index(["injection.0.rate_mL_per_min", "injection.0.volume"])["state"]
+    assert dict(states[ENDLESS_ABOVE]) == {"5 mL": "done", "10 mL": "done", "15 mL": "failed"}
+    assert dict(states[ENDLESS_BELOW]) == {"5 mL": "failed", "10 mL": "done", "15 mL": "done"}
+
+
+def test_a_worker_that_is_over_its_time_before_it_is_told_of_is_ended_when_it_is(tmp_path, monkeypatch):
+    killed = []
+    monkeypatch.setattr(os, "killpg", lambda pid, number: killed.append((pid, number)))
+    out = tmp_path / "out"
+    prepare(plan(tmp_path, time_limit="1e-6 s"), out)
+    made = pool.Pool([out], 1, NAME)
+    job = pool.Job(made.paths[0], 0, Worker(), [entry["name"] for entry in made.paths[0].members])
+    made.running.append(job)
+    made._look()
+    assert job.overdue and killed == []
+    job.worker.pid = 4_000_000
+    made._look()
+    assert killed == [(4_000_000, signal.SIGKILL)]
+
+
 def test_a_changed_model_stops_the_sweep(tmp_path, inline, monkeypatch, capsys):
     out = tmp_path / "out"
     sweep = prepare(plan(tmp_path), out)
@@ -212,6 +242,7 @@ DAMAGE = {
     "binary rubbish for a case": lambda run: (run / "case.toml").write_bytes(b"\xff\x00\xfe"),
     "nothing but the folder": lambda run: [shutil.rmtree(run), run.mkdir()],
     "no folder": shutil.rmtree,
+    "a file for a folder": lambda run: [shutil.rmtree(run), run.write_text("x")],
 }
 
 
@@ -230,6 +261,67 @@ def test_a_damaged_folder_is_computed_again(name, tmp_path, inline):
     assert execute([prepare(made, out)], 1, simulator=NAME) == 0
     pd.testing.assert_frame_equal(table(out).drop(columns="wall_time_s"), whole.drop(columns="wall_time_s"))
     assert (runs[1] / "status.json").stat().st_mtime_ns == kept
+
+
+def some_damage(folder, choice):
+    """Do something to a file of a sweep; what was done, and where."""
+    path = choice.choice(sorted(path for path in folder.rglob("*") if path.is_file()))
+    data = path.read_bytes()
+    where = choice.randrange(len(data) + 1)
+    kind = choice.choice(("removed", "cut", "flipped", "replaced", "inserted", "edited"))
+    match kind:
+        case "removed":
+            path.unlink()
+        case "cut":
+            path.write_bytes(data[:where])
+        case "flipped":
+            path.write_bytes(data[:where] + bytes(byte ^ 1 << choice.randrange(8) for byte in data[where : where + 1]))
+        case "replaced":
+            path.write_bytes(choice.randbytes(choice.randrange(99)))
+        case "inserted":
+            path.write_bytes(data[:where] + choice.randbytes(choice.randrange(1, 9)) + data[where:])
+        case _:  # what remains is a file of the same kind
+            values = re.findall(rb'(?<=: )[^\s,{}\[\]]+|(?<=")[^"\n]*(?=")', data) or [b"x"]
+            other = choice.choice((b"-1", b"1e999", b"null", b"[]", b"{}", b'"x"', b"true", b"../../x", b"done"))
+            path.write_bytes(data.replace(choice.choice(values), other, 1))
+    return f"{path.relative_to(folder)} {kind}"
+
+
+def test_whatever_is_damaged_the_same_table_comes_of_it(tmp_path, inline, command):
+    out = tmp_path / "out"
+    made = plan(tmp_path, (20, SMALLER))
+    assert execute([prepare(made, out)], 1, simulator=NAME) == 0
+    whole = table(out).drop(columns="wall_time_s")
+    outside = sorted(tmp_path.iterdir())
+    choice = random.Random(1)
+    for _ in range(50):
+        what = ", ".join(some_damage(out, choice) for _ in range(choice.choice((1, 1, 2, 5))))
+        for name in ("status", "collect"):
+            called = command(name, out)
+            assert called.status in (0, 2), f"{what}: {called.err}"
+            assert "Traceback" not in called.err, what
+        assert execute([prepare(made, out, resume=True)], 1, resume=True, simulator=NAME) == 0, what
+        pd.testing.assert_frame_equal(table(out).drop(columns="wall_time_s"), whole, obj=what)
+        assert len(pd.read_csv(out / "results.csv")) == len(whole), what
+    assert sorted(tmp_path.iterdir()) == outside
+
+
+@pytest.mark.parametrize("step", ["write_json", "write_text", "write_design"])
+def test_a_sweep_that_is_cut_off_while_it_is_planned_is_planned_again(step, tmp_path, inline, monkeypatch):
+    def cut_off(*arguments):
+        raise SystemExit
+
+    out = tmp_path / "out"
+    made = plan(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(f"studies.sweep.{step}", cut_off)
+        with pytest.raises(SystemExit):
+            prepare(made, out)
+    out.mkdir(exist_ok=True)
+    (out / ".plan.json.123").write_text("{")
+    assert execute([prepare(made, out)], 1, simulator=NAME) == 0
+    assert (out / "study.toml").read_text() == made.source
+    assert len(pd.read_csv(out / "design.csv")) == len(pd.read_parquet(out / "design.parquet")) == 2
 
 
 def test_a_damaged_plan_is_written_again_on_resume(tmp_path, inline, command, monkeypatch):
@@ -289,7 +381,8 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_stops_a_sweep_and_room_lets_it_go_on(small_disk, tmp_path, monkeypatch, capsys):
     made = plan(tmp_path, (20, 24, 25, 26), ("5 mL", "10 mL"))
-    assert execute([prepare(made, tmp_path / "roomy")], 2, simulator=NAME) == 0
+    prepare(made, tmp_path / "roomy")
+    assert [run_group(tmp_path / "roomy", group, NAME) for group in made.groups] == [0] * 4
     out = small_disk / "out"
     # Not enough room to begin: said before anything is computed.
     assert execute([prepare(made, out)], 2, simulator=NAME) == 3
@@ -385,5 +478,5 @@ def test_workers_that_never_begin_are_tried_three_times(tmp_path, inline, monkey
     sweep = prepare(plan(tmp_path), out)
     monkeypatch.setattr("tests.studies.test_sweep_faults.work", lambda arguments: -9)
     assert execute([sweep], 1, simulator=NAME) == 3
-    assert len(inline[0].started) == 3
+    assert len(inline[0].started) == 1 + 2 * 2  # first together, then each case alone
     assert set(table(out)["reason"]) == {"the worker ended with status -9; see logs/path-0001.log; tried 3 times"}

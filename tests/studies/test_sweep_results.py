@@ -15,10 +15,12 @@ from studies import pool
 from studies.compute import compute
 from studies.modelversion import CONTENT, ROOT, content_hash
 from studies.reading import case_toml
+from studies.report import report
 from studies.results import collect, shortfall, table
 from studies.runfolder import damage, read_status
 from studies.solver import run_key
 from studies.standing import case_states, counts
+from studies.study import numeric_column
 from studies.sweep import execute, prepare
 from studies.worker import run_group
 from tests.studies.fake import HARD, IMPOSSIBLE, NAME
@@ -94,6 +96,21 @@ def test_a_changed_default_is_another_key(tmp_path):
     assert run_key(other) != run_key(case)
 
 
+@pytest.mark.parametrize(
+    ("value", "column"),
+    [
+        ("5 mL", ("key_mL", 5.0)),
+        ("1e-07 m^2/(Pa s)", ("key_m2_per_Pa_s", 1e-7)),
+        ("L3/L4", None),
+        ("/data/patient 7 mL", None),
+        ("mL", None),
+        (3, None),
+    ],
+)
+def test_a_quantity_gets_a_column_of_numbers(value, column):
+    assert numeric_column("key", value) == column
+
+
 # -- the command per case ----------------------------------------------------------------------------------------------
 
 
@@ -146,6 +163,8 @@ def test_the_first_line_says_which_corner_failed(tmp_path):
     said = shortfall(table(out))
     corner = "2 of 4 cases have no result (2 failed); all of them at injection.0.rate = 14 mL/min; the first: Newton's"
     assert said.startswith(corner)
+    body = report(out).read_text(encoding="utf-8").partition("</h1>")[2]
+    assert f'<p class="note">{corner.partition("Newton")[0]}' in body[:300]
     assert shortfall(table(out)[:2]) == ""
 
 
