@@ -26,6 +26,7 @@ from fem.forms import compile_form, integrate, with_constants
 from fem.laws.exchange import Outflow
 from fem.laws.fibres import Membrane, SmearedFibres, Surface
 from fem.laws.kinematics import FiniteStrain, Kinematics
+from fem.laws.leak import LeakLaw
 from fem.laws.mobility import Mobility
 from fem.laws.solids import Solid
 from fem.laws.storage import NoStorage, Storage
@@ -47,6 +48,7 @@ class Region:
         storage: fluid stored beside the change of volume.
         biot: Biot coefficient.
         fibres: (law, direction, weight) of smeared tension-only fibres; direction and weight are UFL expressions.
+        rest: volume ratio at which the skeleton is free of stress, a function that is updated between steps; None is 1.
     """
 
     tag: int
@@ -56,6 +58,7 @@ class Region:
     storage: Storage = field(default_factory=NoStorage)
     biot: float = 1.0
     fibres: tuple[tuple[SmearedFibres, Any, Any], ...] = ()
+    rest: Any = None
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,19 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Leak:
-    """Flow across an interior surface between two pressures, conductance [m^3/(Pa s)] of the whole surface."""
+    """Flow across interior surfaces between two pressures.
+
+    Attributes:
+        law: flow per reference area at a drop from ``source`` to ``target``.
+        uptake: fluid taken up on the target's side of the surfaces [m/s], a function; None for none.
+    """
 
     name: str
-    surface: str
+    surfaces: tuple[str, ...]
     source: str
     target: str
-    conductance: float
+    law: LeakLaw
+    uptake: Any = None
 
 
 @dataclass(frozen=True)
@@ -192,6 +201,7 @@ class PoroModel:
         self.regions = [with_constants(mesh, region) for region in setup.regions]
         self._spread = self._inverse_areas()
         self._exchange_laws = {part.name: with_constants(mesh, part.law) for part in setup.exchanges}
+        self._leak_laws = {leak.name: with_constants(mesh, leak.law) for leak in setup.leaks}
         self._axis = fem.Constant(mesh, setup.axis) if dim == 3 else None
         self.dofs = self._sub_dofs()
         self.fixed_dofs = self._fixed_dofs()
@@ -230,7 +240,7 @@ class PoroModel:
         gradient = kinematics.gradient(u)
         form = 0
         for region in self.regions:
-            stress = region.solid.stress(gradient)
+            stress = self.skeleton_stress(region, gradient)
             stress -= region.biot * pressures[region.pressure] * kinematics.cofactor(u)
             form += ufl.inner(stress, ufl.grad(v)) * self.dx(region)
             for law, direction, weight in region.fibres:
@@ -248,6 +258,20 @@ class PoroModel:
             sheet = with_constants(self.domain.mesh, membrane.law)
             form += sheet.virtual_work(surface) * self.ds(membrane.surface)
         return form
+
+    def skeleton_stress(self, region: Region, gradient: Any) -> Any:
+        """First Piola-Kirchhoff stress of a skeleton whose state of rest may have swollen or shrunk.
+
+        With the energy W(F rest^(-1/3)) per volume at rest the stress is rest^(2/3) P(F rest^(-1/3)).
+        """
+        if region.rest is None:
+            return region.solid.stress(gradient)
+        stretch = region.rest ** (1 / 3)
+        return stretch * stretch * region.solid.stress(gradient / stretch)
+
+    def leak_flux(self, leak: Leak, pressures: Mapping[str, Any]) -> Any:
+        """Flow per reference area [m/s] from the source's to the target's side of a leak."""
+        return self._leak_laws[leak.name].flux(pressures[leak.source] - pressures[leak.target])
 
     def ds(self, names: Any) -> Any:
         """Measure of named surfaces at the quadrature degree of the model."""
@@ -277,9 +301,10 @@ class PoroModel:
             name = exchange.pressure
             form += dt * self.outflow(exchange, p[name]) * q[name] * self.ds(exchange.surfaces)
         for leak in setup.leaks:
-            per_area = fem.Constant(self.domain.mesh, leak.conductance / self.area[leak.surface])
-            flow = per_area * (p[leak.source] - p[leak.target])
-            form += dt * flow * (q[leak.source] - q[leak.target]) * self.ds(leak.surface)
+            flow = self.leak_flux(leak, p)
+            form += dt * flow * (q[leak.source] - q[leak.target]) * self.ds(leak.surfaces)
+            if leak.uptake is not None:
+                form += dt * leak.uptake * q[leak.target] * self.ds(leak.surfaces)
         for link in setup.links:
             per_area = fem.Constant(self.domain.mesh, link.conductance / self.area[link.surface])
             drop = p[link.pressure] - self.outside[link.compartment]
@@ -347,5 +372,5 @@ class PoroModel:
 
 
 def _surfaces(setup: Setup) -> list[str]:
-    names = {leak.surface for leak in setup.leaks} | {link.surface for link in setup.links}
+    names = {name for leak in setup.leaks for name in leak.surfaces} | {link.surface for link in setup.links}
     return sorted(names | {name for exchange in setup.exchanges for name in exchange.surfaces})

@@ -14,17 +14,7 @@ from studies.quantities import dimension_of
 from studies.resolve import presets
 from studies.study import Study
 
-LATER = {
-    "leak": "leaks",
-    "injection.approach": "only `interlaminar`",
-    "injection.material": "no `fibrin-glue`",
-    "injection.gauge": "",
-    "injection.stop_at": "",
-    "mechanisms.pressure": "only `true`",
-    "mechanisms.plug": "only `true`",
-    "posture": "only `supine`",
-    "patient": "no `sih`",
-}
+LATER = {"posture": "only `supine`"}
 """Keys of the format that this version refuses, in whole or in part."""
 
 
