@@ -21,6 +21,9 @@ from fem.arrays import Array
 from fem.parameters import Injection, Materials
 from fem.species import SpeciesTransport
 
+RESORBING_RISE = 133.322387415
+"""Rise of the epidural pressure from which resorption has its full rate [Pa]; assumed."""
+
 LEAST_REST = 0.4
 """Volume ratio at which a skeleton that clot pulls together comes to rest at least [1]; keeps cells valid."""
 
@@ -91,20 +94,23 @@ class Injectate:
 
     # -- one step ----------------------------------------------------------------------------------------------------
 
-    def carry(self, step: float, gained: Array, leaked: Array, outflow: dict[str, Array]) -> dict[str, Array]:
+    def carry(
+        self, step: float, gained: Array, leaked: Array, resorbed: Array, outflow: dict[str, Array]
+    ) -> dict[str, Array]:
         """Take up watery fluid, and carry the mobile parts through a converged step.
 
         Args:
             step: its length [s].
             gained: volume of each species put in [m^3], shape (species, vertices).
             leaked: CSF that came through the dura [m^3], shape (vertices,).
+            resorbed: share of watery fluid that is taken up [1], shape (vertices,).
             outflow: rates by name [m^3/s], as :meth:`SpeciesTransport.carry` takes them.
 
         Returns:
             Volume of each species, then leaked CSF, then lysed clot, that left by each name [m^3].
         """
         held, count = self.contents, len(self.species)
-        kept = 1 - self.resorbed(step)
+        kept = 1 - resorbed
         watery = np.array([law is None for law in self.laws])[:, None]
         mobile = np.where(watery, held.mobile * kept, held.mobile) + gained
         older = held.age + step * held.mobile
@@ -155,9 +161,17 @@ class Injectate:
 
     # -- what follows for the next step ------------------------------------------------------------------------------
 
-    def resorbed(self, step: float) -> float:
-        """Share of every watery fluid (saline, serum, lysed clot, leaked CSF) that is taken up within a step [1]."""
-        return float(-np.expm1(-self.materials.resorption * step))
+    def resorbed(self, step: float, rise: Array) -> Array:
+        """Share of every watery fluid (saline, serum, lysed clot, leaked CSF) that is taken up within a step [1].
+
+        Nothing is taken up where the pressure has not risen, all at its rate from 1 mmHg on.
+
+        Args:
+            step: its length [s].
+            rise: of the epidural pressure over its baseline at the active vertices [Pa].
+        """
+        share: Array = -np.expm1(-self.materials.resorption * step * np.clip(rise / RESORBING_RISE, 0.0, 1.0))
+        return share
 
     def watery(self) -> tuple[Array, Array]:
         """Watery fluid of the species, and leaked CSF with lysed clot, at the active vertices [m^3]."""

@@ -15,10 +15,12 @@ from dolfinx import fem
 
 from fem.arrays import Array
 from fem.clot import Contents, Injectate
+from fem.compartments import Compartment, CraniospinalCompartment
+from fem.contribution import Craniospinal
 from fem.forms import compile_form, integrate
 from fem.leak import Leaks, Openness, drop_form
 from fem.needle import needle_table, pressure_drop
-from fem.parameters import Injection, PatchParameters
+from fem.parameters import MMHG, Injection, PatchParameters
 from fem.patch import PatchModel, Site
 from fem.sleeve import Sleeve
 from fem.species import SpeciesTransport
@@ -39,12 +41,14 @@ class CourseState:
         injections: as far as they were or will be given; one that was stopped has the volume that went in.
         contents: of the modelled part.
         openness: of the leaks.
+        without_plug: cranial CSF pressure had no clot closed a leak [Pa].
         volume: accounts of the body [m^3], by ``ACCOUNTS``.
     """
 
     injections: tuple[Injection, ...]
     contents: Contents
     openness: Openness
+    without_plug: float
     volume: dict[str, float] = field(default_factory=lambda: dict.fromkeys(ACCOUNTS, 0.0))
 
     def copy(self) -> CourseState:
@@ -62,15 +66,20 @@ class Course:
         self.injectate = Injectate(self.transport, parameters.materials, parameters.injections)
         self.sites = [model.site(*injection.place, self.transport) for injection in parameters.injections]
         self.leaks = Leaks(model.patches, self.transport, self.transport.vertices(), model.leak_flow, model.leak_uptake)
+        self._resorbed: Array = np.zeros(len(self.transport.volume))
         self._sleeve = Sleeve(model, self.transport, parameters)
         self._mask = fem.Function(fem.functionspace(model.domain.mesh, ("DG", 0)))
         self._drop = compile_form(drop_form(model.poro, self._mask))
         flux = model.poro.leak_flux(model.poro.setup.leaks[0], model.poro.split(model.poro.state)[1])
         self._flow = compile_form(self._mask * flux * model.poro.ds(model.poro.setup.leaks[0].surfaces))
+        cranial = model.whole["cranial"]
+        assert isinstance(cranial, CraniospinalCompartment)
+        self.craniospinal = Craniospinal.of(cranial, [patch.leak for patch in model.patches])
         self.state = CourseState(
             parameters.injections,
             self.injectate.contents.copy(),
             self.leaks.at_rest(self._on_patches(self._drop) / self._areas()),
+            model.baseline_pressure["s"],
         )
 
     def _areas(self) -> Array:
@@ -144,7 +153,9 @@ class Course:
         """Set the sources of a step; return the volume injected up to its end [m^3]."""
         model = self.model
         supply = model.poro.supply["e"]
-        taken = self.injectate.resorbed(step) * sum(self.injectate.watery())
+        rise = self.transport.pressure() - model.baseline_pressure["e"]
+        self._resorbed = self.injectate.resorbed(step, rise)
+        taken = self._resorbed * sum(self.injectate.watery())
         supply.x.array[:] = 0.0
         self.transport.to_function(-taken / (step * self.transport.volume), supply)
         rates = self.rates(time)
@@ -152,19 +163,49 @@ class Course:
             supply.x.array[:] += rate / model.copies * site.density
         return self.state.volume["injected"] + step * sum(rates)
 
-    def commit(self, time: float, step: float) -> None:
-        """Carry, react and keep the accounts after a step has converged."""
+    def compartments(self) -> dict[str, Compartment]:
+        """Compartments whose pressure a step finds; not the cranial one where pressure is switched off."""
+        whole = self.model.compartments
+        if self.parameters.mechanisms.pressure:
+            return dict(whole)
+        return {name: part for name, part in whole.items() if name != "cranial"}
+
+    def _pressures(self, before: float, step: float, now: Openness) -> float:
+        """Cranial CSF pressure without plug after a step; sets the pressure itself where displaced CSF raises none."""
+        pressure, copies = self.model.newton.pressure, self.model.copies
+        flow = copies * float(now.flow.sum())
+        if not self.parameters.mechanisms.pressure:
+            slope = sum(
+                patch.leak.conductance * (1 - seal)
+                for patch, seal, drop in zip(self.model.patches, now.seal, now.drop, strict=True)
+                if drop > 0 or not patch.leak.flap
+            )
+            pressure["cranial"] = self.craniospinal.leaking_only(before, step, flow, slope)
+        if not self.model.patches:
+            return pressure["cranial"]
+        return self.craniospinal.without_plug(
+            (before, self.state.without_plug), pressure["cranial"], step, flow, now.drop
+        )
+
+    def commit(self, time: float, step: float, before: float) -> None:
+        """Carry, react and keep the accounts after a step has converged.
+
+        Args:
+            time: at its beginning [s].
+            step: its length [s].
+            before: cranial CSF pressure at its beginning [Pa].
+        """
         model, transport, injectate = self.model, self.transport, self.injectate
         copies, rates = model.copies, self.rates(time)
         gained = np.zeros_like(injectate.contents.mobile)
         for k, (rate, site) in enumerate(zip(rates, self.sites, strict=True)):
             gained[injectate.row_of[k]] += step * rate / copies * site.weights
-        ours, others = (injectate.resorbed(step) * float(part.sum()) for part in injectate.watery())
+        ours, others = (float(self._resorbed @ part) for part in injectate.watery())
         forward, back = transport.leak_rates()
         uptake = transport.surface_integrals(model.leaks.uptake.x.array)
         entering, drawn = self.leaks.beyond_uptake(forward, uptake)
         outflow = transport.outflow_rates() | {"leak": back, "uptake": drawn}
-        left = injectate.carry(step, gained, step * entering, outflow)
+        left = injectate.carry(step, gained, step * entering, self._resorbed, outflow)
         count = len(injectate.species)
         lysed = injectate.react(step)
         volume = dict(self.state.volume)
@@ -186,7 +227,8 @@ class Course:
         )
         plug = self.parameters.mechanisms.plug
         openness = self.leaks.next(now, injectate.clotted(), injectate.holding_pressure(), plug, begins)
-        self.state = CourseState(self.state.injections, injectate.contents, openness, volume)
+        without_plug = self._pressures(before, step, now)
+        self.state = CourseState(self.state.injections, injectate.contents, openness, without_plug, volume)
         self._write()
 
     # -- what is reported --------------------------------------------------------------------------------------------
@@ -196,7 +238,10 @@ class Course:
         injectate, nothing = self.injectate, float("nan")
         injected = injectate.injected()
         flow = self.state.openness.flow.sum() * self.model.copies
+        pressure, base = self.model.newton.pressure["cranial"], self.model.baseline_pressure["s"]
         return {
+            "rise_from_pressure_mmHg": (self.state.without_plug - base) / MMHG,
+            "rise_from_plug_mmHg": (pressure - self.state.without_plug) / MMHG,
             "leak_flow_mL_per_min": flow * 6e7 if self.model.patches else nothing,
             "leak_openness": self.leaks.openness(self.state.openness),
             "leak_coverage": self.leaks.coverage(injected),

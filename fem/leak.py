@@ -222,6 +222,5 @@ class Leaks:
 
 def drop_form(poro: Any, mask: Any) -> Any:
     """Integrand of the drop of pressure over the cells that a mask marks."""
-    _, p = poro.split(poro.state)
     leak = poro.setup.leaks[0]
-    return mask * (p[leak.source] - p[leak.target]) * poro.ds(leak.surfaces)
+    return mask * poro.leak_drop(leak, poro.split(poro.state)[1]) * poro.ds(leak.surfaces)

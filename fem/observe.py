@@ -73,7 +73,7 @@ class Observer:
             model.epidural.storage.content(p["e"] - poro.reference["e"]) * poro.dx(model.epidural)
         )
         self.reference_volume = self._cell_volumes(compile_form(fem.Constant(mesh, 1.0) * test * dx))
-        self._p_mean = compile_form(p["s"] * test * dx), compile_form(p["e"] * test * dx)
+        self._p_mean = compile_form((p["s"] + poro.head("s", u)) * test * dx), compile_form(p["e"] * test * dx)
         space = self.transport.space
         self._corner_dofs = space.dofmap.list[:owned]
         self._content = fem.Function(space)
@@ -88,6 +88,7 @@ class Observer:
         self._sac0, self._cord0, self._ap0 = self._sections(self._volume0)
         self._width0 = self._sac_width()
         self._stored0 = self._stored()
+        self._lumbar0 = self._lumbar()
         table = float(self._sum(self.reference_volume[self._in_sac()]))
         self.baseline_sac_ratio = float(self._sum(self._volume0[self._in_sac()])) / table
         poro.state.x.array[:] = kept
@@ -226,20 +227,24 @@ class Observer:
         needle = float(tip.weights @ p) if tip is not None else base_e
         local = model.poro.state.x.array[self._foraminal]
         root = self.comm.allreduce(float(local.max()) if len(local) else -np.inf, op=MPI.MAX)
-        sac = self._region == Part.SUBARACHNOID
-        where = sac & self._lumbosacral if self._lumbosacral_exists else sac
-        p_s = self._cell_volumes(self._p_mean[0])
-        lumbar = float(self._sum(p_s[where]) / self._sum(self.reference_volume[where]))
+        lumbar = self._lumbar()
         csf = model.newton.pressure["cranial"]
         values = {
             "csf_pressure": (csf, base_s),
-            "csf_pressure_lumbar": (lumbar, base_s),
+            "csf_pressure_lumbar": (lumbar, self._lumbar0),
             "epidural_pressure": (mean, base_e),
             "epidural_pressure_needle": (needle, base_e),
             "root_pressure_max": (root if np.isfinite(root) else float("nan"), base_e),
         }
         row = {f"{name}_mmHg": value / MMHG for name, (value, _) in values.items()}
         return row | {f"{name}_rise_mmHg": (value - base) / MMHG for name, (value, base) in values.items()}
+
+    def _lumbar(self) -> float:
+        """Mean CSF pressure below T11/T12, of the whole window where that is not in it [Pa]."""
+        sac = self._region == Part.SUBARACHNOID
+        where = sac & self._lumbosacral if self._lumbosacral_exists else sac
+        pressure = self._cell_volumes(self._p_mean[0])
+        return float(self._sum(pressure[where]) / self._sum(self.reference_volume[where]))
 
     def _shape(self, sections: tuple[Array, Array, Array]) -> dict[str, float]:
         sac, cord, depth = sections

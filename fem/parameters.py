@@ -97,6 +97,21 @@ class Ligaments:
 
 
 @dataclass(frozen=True)
+class Barriers:
+    """What holds spread back: mobility of parts of the epidural space over that of fat [1].
+
+    Attributes:
+        ventral: ventral space, behind the peridural membrane.
+        lamina: dorsal space under the laminae, the necks between the fat pads.
+        foramen: the foraminal stubs.
+    """
+
+    ventral: float
+    lamina: float
+    foramen: float
+
+
+@dataclass(frozen=True)
 class Hole:
     """What a hole in the dura lets through.
 
@@ -136,6 +151,8 @@ class Materials:
         viscosity: dynamic viscosity in the tissue [Pa s] of each fluid by name (``csf``, ``serum``, ``MATERIALS``).
         rheology: viscosity in the needle of what can be injected.
         clot: what becomes of what gels.
+        barriers: to spread.
+        density: of CSF and of venous blood [kg/m^3] by name (``csf``, ``blood``); acts where the posture is not supine.
         resorption: rate at which watery fluid in the epidural space is taken up [1/s].
     """
 
@@ -153,6 +170,8 @@ class Materials:
     clot: Mapping[str, ClotLaw]
     hole: Hole
     resorption: float
+    density: Mapping[str, float]
+    barriers: Barriers
     values: Mapping[str, float] = field(repr=False)
 
     @classmethod
@@ -234,6 +253,8 @@ class Materials:
                 value["leak.smoothing"],
             ),
             resorption=value["resorption.rate"],
+            barriers=Barriers(*(value[f"barriers.{name}"] for name in ("ventral", "lamina", "foramen"))),
+            density={name: value[f"{name}.density"] for name in ("csf", "blood")},
             values=value,
         )
 
@@ -387,3 +408,4 @@ class PatchParameters:
     kinematics: str = "finite"
     leaks: tuple[Leak, ...] = ()
     mechanisms: Mechanisms = Mechanisms()
+    posture: str = "supine"

@@ -16,7 +16,7 @@ unknowns.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from dolfinx.la import InsertMode
 from mpi4py import MPI
 
 from fem.arrays import Array
+from fem.barriers import mobility_factor
 from fem.compartments import Compartment, CraniospinalCompartment, ElasticCompartment, SharedCompartment
 from fem.domain import Domain
 from fem.errors import ModelError, SolverError
@@ -33,13 +34,14 @@ from fem.laws.exchange import LinearOutflow
 from fem.laws.fibres import SmearedFibres
 from fem.laws.kinematics import FiniteStrain, SmallStrain
 from fem.laws.leak import FlapLeak
-from fem.laws.mobility import ConstantMobility
+from fem.laws.mobility import ConstantMobility, SwellingMobility
 from fem.laws.solids import LinearElastic
 from fem.leak import SURFACES as LEAKING
 from fem.leak import LeakFunctions, find_patches
 from fem.newton import BorderedNewton, Tolerances
 from fem.parameters import MMHG, PatchParameters
 from fem.poro import Exchange, Fixed, Leak, Link, PoroModel, Region, Setup, SurfaceMembrane
+from fem.posture import Posture, shift
 from fem.regulation import Regulation, resting_epidural
 from fem.settle import settle_leaks
 from geometry import Region as Part
@@ -51,6 +53,9 @@ HEALTHY_TRANSMURAL = 5.0 * MMHG
 
 CUT_CONDUCTANCE = 1e-7
 """Conductance of an open cut of the sac [m^3/(Pa s)]: 10 mL/min drop 0.013 mmHg, so that a cut is no resistance."""
+
+SHIFT_VOLUME = 1e-12
+"""Volume that a change of posture may leave out of balance [m^3]: a millionth of a millilitre."""
 
 FLOOR_SHARE = 0.5
 """Share of the baseline's height above the reference pressure below which the capacity stays constant [1]."""
@@ -92,6 +97,7 @@ class PatchModel:
         patches: of dura, one per leak.
         leak_flow: through the modelled part of each leak at the baseline [m^3/s].
         leak_uptake: what of it is taken up where it leaks [m^3/s], all but a trace.
+        whole: compartments of the body; ``compartments``: their parts in the modelled half, where it is one.
         compartment_pressure: of each compartment at the baseline [Pa].
         formation: of CSF [m^3/s], to round-off what is absorbed and leaks at the baseline.
         rest: volume ratio at which epidural fat is free of stress, P1 function, 1 without clot.
@@ -103,7 +109,8 @@ class PatchModel:
         self.comm, self.spine, self.parameters = comm, spine, parameters
         in_midline = all(i.side == "midline" and i.offset == 0 for i in parameters.injections)
         in_midline &= all(leak.side == "midline" for leak in parameters.leaks)
-        half = spine.left_half if symmetry and in_midline else None
+        self.posture = Posture.named(parameters.posture, spine.anatomy)
+        half = spine.left_half if symmetry and in_midline and self.posture.symmetric else None
         self.copies = 1 if half is None else 2
         self.domain = modelled_domain(comm, spine, half)
         self.leaks = LeakFunctions(self.domain)
@@ -126,7 +133,10 @@ class PatchModel:
             iterations=parameters.solver.max_iterations,
         )
         self.newton = BorderedNewton(self.poro, self._shared(self._compartments(0.0)))
+        self.posture_shift = 0.0
         self.find_baseline()
+        if self.posture.up is not None:
+            shift(self)
 
     # -- composition -------------------------------------------------------------------------------------------------
 
@@ -160,6 +170,7 @@ class PatchModel:
             links=links,
             fixed=fixed,
             lagged_transport=True,
+            columns=self.posture.columns(self.domain.mesh),
             kinematics=SmallStrain() if small else FiniteStrain(),
         )
 
@@ -172,7 +183,8 @@ class PatchModel:
     def _regions(self, solid: Callable[[Any], Any]) -> list[Region]:
         """Epidural space, subarachnoid space and, where the span has one, cord."""
         materials, small = self.parameters.materials, self.parameters.kinematics == "small"
-        fat = ConstantMobility(materials.fat.mobility.mobility) if small else materials.fat.mobility
+        local = self._cell_function(materials.fat.mobility.mobility * mobility_factor(self.spine, materials.barriers))
+        fat = ConstantMobility(local) if small else SwellingMobility(local, materials.fat.mobility.growth)
         network, cord = materials.network, materials.cord
         regions = [
             Region(int(Part.EPIDURAL), "e", solid(materials.fat.solid), fat, materials.veins, rest=self.rest),
@@ -298,8 +310,22 @@ class PatchModel:
         newton.start = dict(newton.pressure)
         poro.previous.x.array[:] = self.baseline
         self.window_compliance = self._measure_compliance()
-        newton.compartments = self._shared(self._compartments(self.window_compliance))
+        self.whole = self._compartments(self.window_compliance)
+        newton.compartments = self.compartments = self._shared(self.whole)
         newton.compartments["cranial"].capacity(self.baseline_pressure["s"])
+
+    def shift_tolerances(self) -> Tolerances:
+        """Tolerances of a change of posture."""
+        return replace(self.tolerances, volume=SHIFT_VOLUME)
+
+    def adopt_baseline(self) -> None:
+        """Let the present state be the one that changes count from."""
+        self.baseline = self.poro.state.x.array.copy()
+        self.poro.previous.x.array[:] = self.baseline
+        self.compartment_pressure = dict(self.newton.pressure)
+        self.newton.start = dict(self.newton.pressure)
+        self.baseline_pressure["s"] = self.newton.pressure["cranial"]
+        self.newton.compartments = self.compartments = self._shared(self.whole)
 
     def _set_pressures(self, epidural: float, sac: float) -> None:
         array = self.poro.state.x.array

@@ -23,6 +23,7 @@ from fem.arrays import Array
 from fem.domain import Domain
 from fem.errors import ModelError
 from fem.forms import compile_form, integrate, with_constants
+from fem.laws.column import Column
 from fem.laws.exchange import Outflow
 from fem.laws.fibres import Membrane, SmearedFibres, Surface
 from fem.laws.kinematics import FiniteStrain, Kinematics
@@ -138,7 +139,8 @@ class Setup:
 
     With ``lagged_transport`` the mobility and its pull-back are those at the beginning of the step: of first order in
     time
-    like the step itself, and the Jacobian is symmetric. Without, they are implicit.
+    like the step itself, and the Jacobian is symmetric. Without, they are implicit. A pressure with a column counts
+    from that column's head, whose gradient drives no flow.
     """
 
     regions: Sequence[Region]
@@ -153,6 +155,7 @@ class Setup:
     axis: tuple[float, float, float] = (0.0, 0.0, 1.0)
     loads: Any = None
     reference_pressure: Mapping[str, float] = field(default_factory=dict)
+    columns: Mapping[str, Column] = field(default_factory=dict)
 
 
 class PoroModel:
@@ -243,6 +246,8 @@ class PoroModel:
             stress = self.skeleton_stress(region, gradient)
             stress -= region.biot * pressures[region.pressure] * kinematics.cofactor(u)
             form += ufl.inner(stress, ufl.grad(v)) * self.dx(region)
+            if region.pressure in setup.columns:
+                form -= self._hydrostatic(region, u, v) * self.dx(region)
             for law, direction, weight in region.fibres:
                 work = law.virtual_work(gradient, ufl.grad(v), direction, kinematics.linear)
                 form += weight * work * self.dx(region)
@@ -259,6 +264,23 @@ class PoroModel:
             form += sheet.virtual_work(surface) * self.ds(membrane.surface)
         return form
 
+    def place(self, u: Any) -> Any:
+        """Current position; the reference one where strains are infinitesimal."""
+        x = ufl.SpatialCoordinate(self.domain.mesh)
+        return x if self.setup.kinematics.linear else x + u
+
+    def head(self, name: str, u: Any) -> Any:
+        """Head of a pressure's column [Pa], zero without one."""
+        column = self.setup.columns.get(name)
+        return 0.0 if column is None else column.head(self.place(u))
+
+    def _hydrostatic(self, region: Region, u: Any, v: Any) -> Any:
+        """Virtual work of a column's pressure and of its weight: nothing but the head on the region's boundary."""
+        kinematics, column, x = self.setup.kinematics, self.setup.columns[region.pressure], self.place(u)
+        volume = 1.0 if kinematics.linear else kinematics.volume_ratio(u)
+        work = column.head(x) * ufl.inner(kinematics.cofactor(u), ufl.grad(v))
+        return work + volume * ufl.inner(column.gradient(x), v)
+
     def skeleton_stress(self, region: Region, gradient: Any) -> Any:
         """First Piola-Kirchhoff stress of a skeleton whose state of rest may have swollen or shrunk.
 
@@ -269,9 +291,18 @@ class PoroModel:
         stretch = region.rest ** (1 / 3)
         return stretch * stretch * region.solid.stress(gradient / stretch)
 
+    def leak_drop(self, leak: Leak, pressures: Mapping[str, Any]) -> Any:
+        """Pressure on the source's side of a leak above the target's [Pa], columns at the reference included."""
+        x = ufl.SpatialCoordinate(self.domain.mesh)
+        drop = pressures[leak.source] - pressures[leak.target]
+        for name, sign in ((leak.source, 1), (leak.target, -1)):
+            if name in self.setup.columns:
+                drop += sign * self.setup.columns[name].head(x)
+        return drop
+
     def leak_flux(self, leak: Leak, pressures: Mapping[str, Any]) -> Any:
         """Flow per reference area [m/s] from the source's to the target's side of a leak."""
-        return self._leak_laws[leak.name].flux(pressures[leak.source] - pressures[leak.target])
+        return self._leak_laws[leak.name].flux(self.leak_drop(leak, pressures))
 
     def ds(self, names: Any) -> Any:
         """Measure of named surfaces at the quadrature degree of the model."""

@@ -32,9 +32,9 @@ class Quantity:
 
 QUANTITIES: dict[str, Quantity] = {
     "csf_pressure_mmHg": Quantity("mmHg", "pressure of the cranial CSF compartment"),
-    "csf_pressure_lumbar_mmHg": Quantity("mmHg", "mean pore pressure of the subarachnoid space below T11/T12"),
+    "csf_pressure_lumbar_mmHg": Quantity("mmHg", "mean CSF pressure below T11/T12, its own column included"),
     "epidural_pressure_mmHg": Quantity(
-        "mmHg", "mean pore pressure where injected content is at least 10 %; empty before"
+        "mmHg", "mean pore pressure where injected content is at least 10 %, above the venous column; empty before"
     ),
     "epidural_pressure_needle_mmHg": Quantity(
         "mmHg", "pore pressure averaged with the source's weight at the latest injection"
@@ -86,6 +86,10 @@ QUANTITIES: dict[str, Quantity] = {
     "spread_cranial_segments": Quantity("1", "segments from the needle to the most cranial covered slab"),
     "spread_caudal_segments": Quantity("1", "segments from the needle to the most caudal covered slab"),
     "spread_ventral_fraction": Quantity("1", "share of the ventral width covered at the level of the injection"),
+    "rise_from_pressure_mmHg": Quantity(
+        "mmHg", "rise of the cranial CSF pressure that would remain if no clot closed a leak"
+    ),
+    "rise_from_plug_mmHg": Quantity("mmHg", "rise of the cranial CSF pressure less the rise from pressure"),
     "leak_flow_mL_per_min": Quantity("mL/min", "CSF that leaks through the dura; empty without a leak"),
     "leak_openness": Quantity("1", "share of the leaks' conductance that no clot has closed; empty without a leak"),
     "leak_coverage": Quantity(
@@ -132,6 +136,9 @@ QUANTITIES: dict[str, Quantity] = {
     "wall_time_s": Quantity("s", "wall time of the simulation"),
     "window_compliance_mL_per_mmHg": Quantity("mL/mmHg", "compliance of the meshed sac, measured by a 1 mL bolus"),
     "baseline_sac_area_ratio": Quantity("1", "volume of the sac at the patient's baseline over the tabulated one"),
+    "csf_pressure_posture_shift_mmHg": Quantity(
+        "mmHg", "cranial CSF pressure in the case's posture less that supine, before the patch, at conserved CSF volume"
+    ),
     "needle_pressure_drop_mmHg": Quantity(
         "mmHg", "largest drop in a needle of the case; empty where no gauge is given"
     ),
@@ -168,6 +175,8 @@ _LAST = (
     "cord_uptake_mL",
     "leak_flow_mL_per_min",
     "leak_openness",
+    "rise_from_pressure_mmHg",
+    "rise_from_plug_mmHg",
 )
 
 _SMALLEST = (

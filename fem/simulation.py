@@ -104,6 +104,7 @@ class Simulation:
         self.model, self.parameters = model, parameters
         model.poro.state.x.array[:] = model.baseline
         self.course = Course(model, parameters)
+        model.newton.compartments = self.course.compartments()
         self.observer = Observer(model, self.course)
         self.state = State(
             0.0,
@@ -138,10 +139,10 @@ class Simulation:
         poro.previous.x.array[:] = state.vector
         newton.start = dict(state.pressure)
         iterations = self._solve(state, length, tolerances)
-        self.course.commit(state.time, length)
         volume = dict(state.volume)
-        for name in newton.compartments:
+        for name in newton.pressure:
             volume[name] += model.copies * length * newton.exchange(name)
+        self.course.commit(state.time, length, state.pressure["cranial"])
         latest = self.course.active(state.time)
         vector = poro.state.x.array.copy()
         self.state = State(
@@ -385,6 +386,7 @@ def simulate_volumes(
                     "window_compliance_mL_per_mmHg": model.window_compliance / ML * MMHG,
                     "baseline_sac_area_ratio": path.observer.baseline_sac_ratio,
                     "mesh_quality_min": model.spine.quality().minimum,
+                    "csf_pressure_posture_shift_mmHg": model.posture_shift / MMHG,
                     "needle_pressure_drop_mmHg": path.course.needle_drop() / MMHG,
                 }
             )

@@ -69,7 +69,6 @@ def resolve(case: Case, span: tuple[str, str] | None = None, where: str = "") ->
         InputError: the case asks for what this version does not have, or contradicts itself.
     """
     try:
-        _refuse_unavailable(case)
         tree = case_tree(case)
         preset = {key: value.value for key, value in presets()[case.patient].items()}
         tree["csf"], tree["leak"] = csf_and_leaks(case, preset, material_values(case))
@@ -144,6 +143,7 @@ def patch_parameters(case: Case) -> PatchParameters:
             Leak(leak.level, leak.site, leak.side or "midline", leak.conductance or 0.0, leak.flap)
             for leak in case.leak
         ),
+        posture=case.posture,
         mechanisms=Mechanisms(case.mechanisms.pressure, case.mechanisms.plug),
         time=TimeControl(
             follow_up=case.time.follow_up,
@@ -172,12 +172,6 @@ def material_values(case: Case) -> dict[str, float]:
 def end_of_injection(injection: InjectionSection) -> float:
     """Time at which an injection ends [s]."""
     return (injection.start or 0.0) + injection.volume / injection.rate
-
-
-def _refuse_unavailable(case: Case) -> None:
-    if case.posture != "supine":
-        later = "not available in this version; see CHANGELOG"
-        raise InputError("posture", f'"{case.posture}"', f'{later}; allowed is "supine"')
 
 
 def _stop(injection: InjectionSection) -> Stop | None:

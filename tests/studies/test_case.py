@@ -102,11 +102,6 @@ def test_numbers_that_mean_the_same_are_the_same_case():
     assert case_hash(resolve(other)) == case_hash(resolve(case()))
 
 
-def test_posture_is_refused_and_never_ignored():
-    with pytest.raises(InputError, match="not available in this version; see CHANGELOG"):
-        resolve(case(posture="upright"))
-
-
 @pytest.mark.parametrize(
     ("more", "key", "said"),
     [
