@@ -87,6 +87,31 @@ class SharedCompartment:
 
 
 @dataclass(frozen=True)
+class ClosedCompartment:
+    """A compartment without formation and absorption, with a prescribed inflow instead.
+
+    Attributes:
+        whole: whose compliance it has.
+        rate: inflow [m^3/s].
+    """
+
+    whole: Compartment
+    rate: float
+
+    def volume(self, pressure: float) -> float:
+        return self.whole.volume(pressure)
+
+    def capacity(self, pressure: float) -> float:
+        return self.whole.capacity(pressure)
+
+    def inflow(self, pressure: float) -> float:
+        return self.rate
+
+    def inflow_slope(self, pressure: float) -> float:
+        return 0.0
+
+
+@dataclass(frozen=True)
 class CraniospinalCompartment:
     """Skull and the spine outside the window, with formation, absorption and the pressure-volume index.
 

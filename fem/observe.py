@@ -12,13 +12,13 @@ from dolfinx.fem import petsc as fem_petsc
 from mpi4py import MPI
 
 from fem.arrays import Array
+from fem.course import Course
 from fem.forms import compile_form, integrate
 from fem.parameters import MMHG
 from fem.patch import PatchModel
 from fem.poro import QUADRATURE_DEGREE, STRESS_PAIRS
 from fem.quantities import SPREAD_THRESHOLD
 from fem.ranks import joined, largest, smallest
-from fem.species import SpeciesTransport
 from geometry import Region as Part
 from geometry import SpineMesh, Subregion
 
@@ -27,6 +27,12 @@ ML = 1e-6
 
 LUMBOSACRAL = ("L1", "L2", "L3", "L4", "L5", "S1", "S2")
 """Levels below T11/T12, with T12, over which Higuchi 2005 and Hogan 1996 measured CSF."""
+
+LUMBAR = ("L1", "L2", "L3", "L4", "L5")
+"""Levels whose sac areas were measured against root pressure."""
+
+LIMITED_LEVELS = ("L2", "L3", "L4")
+"""Levels with a limit of their own (Schonstrom 1984)."""
 
 WIDTH_BIN = 1e-3
 """Width of the bins in which the coverage of the ventral space is counted [m]."""
@@ -39,8 +45,8 @@ class Observer:
     the body is modelled.
     """
 
-    def __init__(self, model: PatchModel, transport: SpeciesTransport) -> None:
-        self.model, self.transport = model, transport
+    def __init__(self, model: PatchModel, course: Course) -> None:
+        self.model, self.course, self.transport = model, course, course.transport
         self.comm: MPI.Comm = model.comm
         spine, domain, poro = model.spine, model.domain, model.poro
         mesh = domain.mesh
@@ -75,22 +81,27 @@ class Observer:
         self._stress_function = fem.Function(stress)
         self._stress_form = compile_form(
             sum(
-                ufl.inner(poro.kirchhoff_stress(region, u, p[region.pressure]), virtual) * poro.dx(region)
+                ufl.inner(poro.kirchhoff_stress(region, u, p[region.pressure] + poro.head(region.pressure, u)), virtual)
+                * poro.dx(region)
                 for region in poro.regions
             )
         )
-        self._p_mean = compile_form(p["s"] * test * dx), compile_form(p["e"] * test * dx)
-        space = transport.space
+        self._p_mean = compile_form((p["s"] + poro.head("s", u)) * test * dx), compile_form(p["e"] * test * dx)
+        space = self.transport.space
         self._corner_dofs = space.dofmap.list[:owned]
         self._content = fem.Function(space)
-        self._cord_dofs, self._cord_points = self._region_displacements(Part.CORD)
+        self._cord_dofs, self._cord_points = self._displacements(self._region == Part.CORD)
+        self._sac_dofs, self._sac_points = self._displacements(self._subregion == Subregion.THECAL)
+        self._slab_level = slab_levels(spine)
         foraminal = np.unique(space.dofmap.list[np.flatnonzero(self._subregion == Subregion.FORAMINAL)].reshape(-1))
         self._foraminal = np.asarray(model.poro.dofs["e"])[foraminal]
         kept = poro.state.x.array.copy()
         poro.state.x.array[:] = model.baseline
         self._volume0 = self.cell_volumes()
         self._sac0, self._cord0, self._ap0 = self._sections(self._volume0)
+        self._width0 = self._sac_width()
         self._stored0 = self._stored()
+        self._lumbar0 = self._lumbar()
         table = float(self._sum(self.reference_volume[self._in_sac()]))
         self.baseline_sac_ratio = float(self._sum(self._volume0[self._in_sac()])) / table
         poro.state.x.array[:] = kept
@@ -127,16 +138,24 @@ class Observer:
         cord = self._by_slab(volume, self._subregion == Subregion.CORD) / self.height
         return sac, cord, self._cord_depth()
 
-    def _region_displacements(self, part: Part) -> tuple[Array, Array]:
+    def _displacements(self, chosen: Array) -> tuple[Array, Array]:
+        """Degrees of freedom of the displacement of some cells, (n, 3), and where they are [m]."""
         space = self.model.poro.vector_space
-        blocks = np.unique(space.dofmap.list[np.flatnonzero(self._region == part)].reshape(-1))
+        blocks = np.unique(space.dofmap.list[np.flatnonzero(chosen)].reshape(-1))
         unrolled = (blocks[:, None] * 3 + np.arange(3)).astype(np.int64)
         return np.asarray(self.model.poro.dofs["u"])[unrolled], space.tabulate_dof_coordinates()[blocks]
 
     def _cord_depth(self) -> Array:
+        return self._extent(self._cord_dofs, self._cord_points, 1)
+
+    def _sac_width(self) -> Array:
+        return self.model.copies * self._extent(self._sac_dofs, self._sac_points, 0)
+
+    def _extent(self, dofs: Array, points: Array, axis: int) -> Array:
+        """Extent of displaced points along an axis, per slab [m]; zero where there are none."""
         edges = self.model.spine.slab_edges
-        y = self._cord_points[:, 1] + self.model.poro.state.x.array[self._cord_dofs[:, 1]]
-        slab = np.clip(np.searchsorted(edges, self._cord_points[:, 2]) - 1, 0, self.slabs - 1)
+        y = points[:, axis] + self.model.poro.state.x.array[dofs[:, axis]]
+        slab = np.clip(np.searchsorted(edges, points[:, 2]) - 1, 0, self.slabs - 1)
         low: Array = np.full(self.slabs, np.inf)
         high: Array = np.full(self.slabs, -np.inf)
         np.minimum.at(low, slab, y)
@@ -149,14 +168,19 @@ class Observer:
 
     def injected_content(self) -> Array:
         """Injected content per reference volume, mean of the vertices, of every owned cell [1]; zero in the sac."""
-        return self._on_cells(self.transport.content.sum(axis=0))
+        return self._on_cells(self.course.injectate.contents.injected.sum(axis=0))
 
     def contents(self) -> dict[str, Array]:
-        """Content per reference volume of every owned cell [1]: of all species together, and of each."""
-        each = zip(self.transport.names, self.transport.content, strict=True)
-        return {"injected_content": self.injected_content()} | {
-            f"injected_content_{name}": self._on_cells(content) for name, content in each
-        }
+        """Content per reference volume of every owned cell [1]: all that was injected, clot, and by material."""
+        injectate = self.course.injectate
+        injected = injectate.contents.injected
+        named = {"injected_content": injected.sum(axis=0), "clot_content": injectate.contents.clot.sum(axis=0)}
+        for material in dict.fromkeys(species.material for species in injectate.species):
+            rows = [
+                row for row, species in zip(injected, injectate.species, strict=True) if species.material == material
+            ]
+            named[f"injected_content_{material}"] = np.sum(rows, axis=0)
+        return {name: self._on_cells(content) for name, content in named.items()}
 
     def _on_cells(self, content: Array) -> Array:
         """Mean over the vertices of each owned cell of a content [m^3] per reference volume."""
@@ -172,7 +196,7 @@ class Observer:
 
         Args:
             tip: the latest injection's :class:`~fem.patch.Site`, None before the first.
-            cumulative: volumes so far [m^3]: ``injected``, ``foramina``, ``ends``, ``cranial``, ``caudal``.
+            cumulative: volumes so far [m^3]: those of the course, ``cranial`` and ``caudal``.
         """
         model = self.model
         volume = self.cell_volumes()
@@ -182,19 +206,21 @@ class Observer:
         swelling = float(self._sum(change[epidural]))
         venous = self._stored() - self._stored0
         injected = cumulative["injected"]
-        balance = injected - swelling - venous - cumulative["foramina"] - cumulative["ends"]
+        gained = injected + cumulative["leaked"] - cumulative["entered"]
+        balance = gained - swelling - venous - cumulative["foramina"] - cumulative["ends"] - cumulative["resorbed"]
+        reference = max(injected, cumulative["leaked"])
         row = {
             "injected_mL": injected / ML,
             "epidural_swelling_mL": swelling / ML,
             "venous_displaced_mL": venous / ML,
             "foraminal_outflow_mL": cumulative["foramina"] / ML,
             "end_outflow_mL": cumulative["ends"] / ML,
-            "resorbed_mL": 0.0,
-            "leaked_csf_mL": 0.0,
-            "injectate_intrathecal_mL": 0.0,
-            "clot_volume_mL": 0.0,
-            "lysed_mL": 0.0,
-            "volume_balance_error": balance / injected if injected > 0 else 0.0,
+            "resorbed_mL": cumulative["resorbed"] / ML,
+            "leaked_csf_mL": cumulative["leaked"] / ML,
+            "injectate_intrathecal_mL": cumulative["entered"] / ML,
+            "clot_volume_mL": model.copies * float(self.course.injectate.contents.clot.sum()) / ML,
+            "lysed_mL": cumulative["lysed"] / ML,
+            "volume_balance_error": balance / reference if reference > 0 else 0.0,
             "csf_displaced_mL": -float(self._sum(change[sac])) / ML,
             "csf_displaced_lumbosacral_mL": -float(self._sum(change[sac & self._lumbosacral])) / ML
             if self._lumbosacral_exists
@@ -217,32 +243,37 @@ class Observer:
             "canal_injected_max": float(filled.max()),
         }
         row |= self._spread(tip, occupancy, covered)
+        row |= self.course.coverage()
         return row, self._profile(volume, sections, occupancy, filled)
 
     def _pressures(self, tip: Any, volume: Array) -> dict[str, float]:
         model, transport = self.model, self.transport
         base_e, base_s = model.baseline_pressure["e"], model.baseline_pressure["s"]
         p = transport.pressure()
-        share = transport.content.sum(axis=0) / transport.volume
+        share = self.course.injectate.injected()
         wet = share >= SPREAD_THRESHOLD
         mean = float(np.average(p[wet], weights=transport.volume[wet])) if wet.any() else float("nan")
         needle = float(tip.weights @ p) if tip is not None else base_e
         local = model.poro.state.x.array[self._foraminal]
         root = self.comm.allreduce(float(local.max()) if len(local) else -np.inf, op=MPI.MAX)
-        sac = self._region == Part.SUBARACHNOID
-        where = sac & self._lumbosacral if self._lumbosacral_exists else sac
-        p_s = self._cell_volumes(self._p_mean[0])
-        lumbar = float(self._sum(p_s[where]) / self._sum(self.reference_volume[where]))
+        lumbar = self._lumbar()
         csf = model.newton.pressure["cranial"]
         values = {
             "csf_pressure": (csf, base_s),
-            "csf_pressure_lumbar": (lumbar, base_s),
+            "csf_pressure_lumbar": (lumbar, self._lumbar0),
             "epidural_pressure": (mean, base_e),
             "epidural_pressure_needle": (needle, base_e),
             "root_pressure_max": (root if np.isfinite(root) else float("nan"), base_e),
         }
         row = {f"{name}_mmHg": value / MMHG for name, (value, _) in values.items()}
         return row | {f"{name}_rise_mmHg": (value - base) / MMHG for name, (value, base) in values.items()}
+
+    def _lumbar(self) -> float:
+        """Mean CSF pressure below T11/T12, of the whole window where that is not in it [Pa]."""
+        sac = self._region == Part.SUBARACHNOID
+        where = sac & self._lumbosacral if self._lumbosacral_exists else sac
+        pressure = self._cell_volumes(self._p_mean[0])
+        return float(self._sum(pressure[where]) / self._sum(self.reference_volume[where]))
 
     def _shape(self, sections: tuple[Array, Array, Array]) -> dict[str, float]:
         sac, cord, depth = sections
@@ -252,7 +283,18 @@ class Observer:
         moved = np.linalg.norm(array[self._cord_dofs] - base[self._cord_dofs], axis=1)
         largest = self.comm.allreduce(float(moved.max()) if len(moved) else 0.0, op=MPI.MAX)
         nothing = float("nan")
-        return {
+        width = self._sac_width()
+        level = {
+            name: float(sac[chosen].min()) * 1e6 if chosen.any() else nothing
+            for name, chosen in (
+                ("lumbar_min", has_sac & np.isin(self._slab_level, LUMBAR)),
+                *((name, has_sac & (self._slab_level == name)) for name in LIMITED_LEVELS),
+            )
+        }
+        return {f"sac_area_{name}_mm2": value for name, value in level.items()} | {
+            "sac_width_min_ratio": float((width[has_cord] / self._width0[has_cord]).min())
+            if has_cord.any()
+            else nothing,
             "sac_area_min_mm2": float(sac[has_sac].min()) * 1e6,
             "sac_area_min_ratio": float((sac[has_sac] / self._sac0[has_sac]).min()),
             "cord_displacement_max_mm": largest * 1e3,
@@ -324,6 +366,14 @@ def _assembled(form: Any, function: Any) -> Array:
         local.set(0.0)
     fem_petsc.assemble_vector(vector, form)
     return np.array(function.x.array)
+
+
+def slab_levels(spine: SpineMesh) -> Array:
+    """Name of the level of every slab."""
+    inside = spine.subregion != Subregion.FORAMINAL
+    level = np.zeros(len(spine.slab_edges) - 1, dtype=int)
+    level[spine.slab[inside]] = spine.level[inside]
+    return np.asarray(spine.levels)[level]
 
 
 def segment_coordinate(spine: SpineMesh) -> Callable[[float], float]:

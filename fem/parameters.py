@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from fem.laws.clot import ClotLaw
 from fem.laws.exchange import StarlingForamen
 from fem.laws.fibres import SmearedFibres, TensionOnlyMembrane
 from fem.laws.mobility import SwellingMobility
+from fem.laws.rheology import Carreau, Newtonian, Rheology
 from fem.laws.solids import NeoHookean
 from fem.laws.storage import SaturatingVeins
+from fem.needle import needle_table
 
 TABLE = Path(__file__).parent / "data" / "parameters.csv"
 
@@ -102,11 +105,63 @@ class Ligaments:
 
 
 @dataclass(frozen=True)
+class Barriers:
+    """What holds spread back: mobility of parts of the epidural space over that of fat [1].
+
+    Attributes:
+        ventral: ventral space, behind the peridural membrane.
+        lamina: dorsal space under the laminae, the necks between the fat pads.
+        foramen: the foraminal stubs.
+    """
+
+    ventral: float
+    lamina: float
+    foramen: float
+
+
+@dataclass(frozen=True)
+class Hole:
+    """What a hole in the dura lets through.
+
+    Attributes:
+        conductance: of a 17 gauge hole [m^3/(Pa s)].
+        exponent: of the hole's diameter [1].
+        radius: of the patch of dura that stands for it [m].
+        smoothing: range over which its flap opens [Pa].
+    """
+
+    conductance: float
+    exponent: float
+    radius: float
+    smoothing: float
+
+    def of_gauge(self, gauge: int) -> float:
+        """Conductance of the hole that a needle makes [m^3/(Pa s)], by its outer diameter (Angle 2003)."""
+        table = needle_table()
+        return float(self.conductance * (table[gauge].outer / table[REFERENCE_GAUGE].outer) ** self.exponent)
+
+
+REFERENCE_GAUGE = 17
+"""Gauge of the needle whose hole the conductance is of."""
+
+MATERIALS = ("saline", "blood", "fibrin_glue")
+"""What can be injected."""
+
+CLOTTING = ("blood", "fibrin_glue")
+"""What of it gels."""
+
+
+@dataclass(frozen=True)
 class Materials:
     """Laws of every tissue and fluid of the patch model.
 
     Attributes:
-        viscosity: dynamic viscosity [Pa s] of each fluid by name (``csf``, ``saline``, ``blood``).
+        viscosity: dynamic viscosity in the tissue [Pa s] of each fluid by name (``csf``, ``serum``, ``MATERIALS``).
+        rheology: viscosity in the needle of what can be injected.
+        clot: what becomes of what gels.
+        barriers: to spread.
+        density: of CSF and of venous blood [kg/m^3] by name (``csf``, ``blood``); acts where the posture is not supine.
+        resorption: rate at which watery fluid in the epidural space is taken up [1/s].
     """
 
     fat: Fat
@@ -119,6 +174,12 @@ class Materials:
     cord: Cord
     ligaments: Ligaments
     viscosity: Mapping[str, float]
+    rheology: Mapping[str, Rheology]
+    clot: Mapping[str, ClotLaw]
+    hole: Hole
+    resorption: float
+    density: Mapping[str, float]
+    barriers: Barriers
     values: Mapping[str, float] = field(repr=False)
 
     @classmethod
@@ -146,6 +207,17 @@ class Materials:
                 slack_tension=value[f"{name}.slack_tension"],
             )
 
+        def clot(name: str) -> ClotLaw:
+            return ClotLaw(
+                gelation_time=value[f"{name}.gelation_time"],
+                gelation_width=value[f"{name}.gelation_width"],
+                retraction_share=value[f"{name}.retraction_share"],
+                retraction_time=value[f"{name}.retraction_time"],
+                lysis_time=value[f"{name}.lysis_time"],
+                mobility=value[f"{name}.clot_permeability"] / value["serum.viscosity"],
+                holding_pressure=value[f"{name}.holding_pressure"],
+            )
+
         def solid(name: str) -> NeoHookean:
             return NeoHookean(value[f"{name}.youngs_modulus"], value[f"{name}.poisson_ratio"])
 
@@ -171,7 +243,27 @@ class Materials:
                 value["ligaments.denticulate_stiffness"],
                 SmearedFibres(value["ligaments.root_modulus"], value["ligaments.toe_strain"]),
             ),
-            viscosity={name: value[f"{name}.viscosity"] for name in ("csf", "saline", "blood")},
+            viscosity={name: value[f"{name}.viscosity"] for name in ("csf", "serum", *MATERIALS)},
+            rheology={
+                "saline": Newtonian(value["saline.viscosity"]),
+                "blood": Carreau(
+                    value["blood.zero_shear_viscosity"],
+                    value["blood.infinite_shear_viscosity"],
+                    value["blood.shear_time"],
+                    value["blood.shear_exponent"],
+                ),
+                "fibrin_glue": Newtonian(value["fibrin_glue.viscosity"]),
+            },
+            clot={name: clot(name) for name in CLOTTING},
+            hole=Hole(
+                value["leak.hole_conductance"],
+                value["leak.hole_exponent"],
+                value["leak.radius"],
+                value["leak.smoothing"],
+            ),
+            resorption=value["resorption.rate"],
+            barriers=Barriers(*(value[f"barriers.{name}"] for name in ("ventral", "lamina", "foramen"))),
+            density={name: value[f"{name}.density"] for name in ("csf", "blood")},
             values=value,
         )
 
@@ -187,6 +279,8 @@ class Csf:
         spinal_share: share of the craniospinal compliance that is spinal; None measures it in the window.
         outflow_resistance: resistance to absorption [Pa s/m^3].
         formation: rate of formation [m^3/s].
+        set_point: pressure of the leak-free equilibrium [Pa]; None is the baseline.
+        epidural_pressure: before the patch [Pa]; None is the resting one, at most the baseline.
     """
 
     baseline_pressure: float
@@ -195,6 +289,52 @@ class Csf:
     outflow_resistance: float
     formation: float
     spinal_share: float | None = None
+    set_point: float | None = None
+    epidural_pressure: float | None = None
+
+
+@dataclass(frozen=True)
+class Stop:
+    """What ends an injection before its volume is in: a quantity of the series reaching a value.
+
+    Attributes:
+        quantity: name of the column.
+        value: in the column's unit.
+        falling: whether it is reached from above.
+    """
+
+    quantity: str
+    value: float
+    falling: bool = False
+
+    def excess(self, row: Mapping[str, float]) -> float:
+        """How far a row is beyond the value; negative before."""
+        return (self.value - row[self.quantity]) * (1.0 if self.falling else -1.0)
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A hole in the dura (SI units).
+
+    Attributes:
+        site: ``dorsal``, ``ventral`` or ``sleeve``.
+        conductance: of the whole hole [m^3/(Pa s)].
+        flap: whether it closes against flow into the sac.
+    """
+
+    interspace: str
+    site: str
+    side: str
+    conductance: float
+    flap: bool = True
+
+
+@dataclass(frozen=True)
+class Mechanisms:
+    """What of a patch acts: displaced CSF raising the CSF pressure, clot closing leaks."""
+
+    pressure: bool = True
+    plug: bool = True
 
 
 @dataclass(frozen=True)
@@ -209,6 +349,13 @@ class Injection:
     side: str = "midline"
     offset: float = 0.0
     material: str = "blood"
+    gauge: int | None = None
+    stop: Stop | None = None
+
+    @property
+    def place(self) -> tuple[str, str, str, float]:
+        """What makes two injections one place: interspace, approach, side, offset."""
+        return self.interspace, self.approach, self.side, self.offset
 
     @property
     def end(self) -> float:
@@ -218,12 +365,17 @@ class Injection:
 
 @dataclass(frozen=True)
 class TimeControl:
-    """Steps in time [s]. The first step after each change of the injection is ``first_step``."""
+    """Steps in time [s]. The first step after each change of the injection is ``first_step``.
+
+    Without an injection a step is at most ``max_step`` or, where that is more, ``late_step`` [1] of the time since the
+    last injection: what happens between minutes and days is logarithmic in time.
+    """
 
     follow_up: float = 600.0
     first_step: float = 1.0
     injection_step: float = 5.0
     max_step: float = 120.0
+    late_step: float = 0.2
     output_times: tuple[float, ...] = ()
 
 
@@ -263,3 +415,6 @@ class PatchParameters:
     solver: SolverControl = SolverControl()
     source_radius: float = 4e-3
     kinematics: str = "finite"
+    leaks: tuple[Leak, ...] = ()
+    mechanisms: Mechanisms = Mechanisms()
+    posture: str = "supine"

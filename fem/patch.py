@@ -16,7 +16,7 @@ unknowns.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,17 +26,24 @@ from dolfinx.la import InsertMode
 from mpi4py import MPI
 
 from fem.arrays import Array
+from fem.barriers import mobility_factor
 from fem.compartments import Compartment, CraniospinalCompartment, ElasticCompartment, SharedCompartment
 from fem.domain import Domain
 from fem.errors import ModelError, SolverError
 from fem.laws.exchange import LinearOutflow
 from fem.laws.fibres import SmearedFibres
 from fem.laws.kinematics import FiniteStrain, SmallStrain
-from fem.laws.mobility import ConstantMobility
+from fem.laws.leak import FlapLeak
+from fem.laws.mobility import ConstantMobility, SwellingMobility
 from fem.laws.solids import LinearElastic
+from fem.leak import SURFACES as LEAKING
+from fem.leak import LeakFunctions, find_patches
 from fem.newton import BorderedNewton, Tolerances
 from fem.parameters import MMHG, PatchParameters
-from fem.poro import Exchange, Fixed, Link, PoroModel, Region, Setup, SurfaceMembrane
+from fem.poro import Exchange, Fixed, Leak, Link, PoroModel, Region, Setup, SurfaceMembrane
+from fem.posture import Posture, shift
+from fem.regulation import Regulation, resting_epidural
+from fem.settle import settle_leaks
 from geometry import Region as Part
 from geometry import SpineMesh, Subregion
 from geometry.mesh import MIRROR_TOLERANCE
@@ -44,11 +51,11 @@ from geometry.mesh import MIRROR_TOLERANCE
 HEALTHY_TRANSMURAL = 5.0 * MMHG
 """CSF less epidural pressure in the healthy supine adult [Pa]: 8.6 to 10.6 (Norager 2021) over 4.7 mmHg."""
 
-RESTING_EPIDURAL = 4.7 * MMHG
-"""Resting lumbar epidural pressure [Pa]; IJOA 1993, n = 50 (6.4 cmH2O)."""
-
 CUT_CONDUCTANCE = 1e-7
 """Conductance of an open cut of the sac [m^3/(Pa s)]: 10 mL/min drop 0.013 mmHg, so that a cut is no resistance."""
+
+SHIFT_VOLUME = 1e-12
+"""Volume that a change of posture may leave out of balance [m^3]: a millionth of a millilitre."""
 
 FLOOR_SHARE = 0.5
 """Share of the baseline's height above the reference pressure below which the capacity stays constant [1]."""
@@ -86,6 +93,14 @@ class PatchModel:
         epidural: region of the epidural space.
         baseline: state vector of the patient's baseline (ghosts included).
         baseline_pressure: epidural and CSF pressure of the baseline [Pa], by ``e`` and ``s``.
+        leaks: functions of the compiled forms that say where the dura leaks.
+        patches: of dura, one per leak.
+        leak_flow: through the modelled part of each leak at the baseline [m^3/s].
+        leak_uptake: what of it is taken up where it leaks [m^3/s], all but a trace.
+        whole: compartments of the body; ``compartments``: their parts in the modelled half, where it is one.
+        compartment_pressure: of each compartment at the baseline [Pa].
+        formation: of CSF [m^3/s], to round-off what is absorbed and leaks at the baseline.
+        rest: volume ratio at which epidural fat is free of stress, P1 function, 1 without clot.
         window_compliance: of the meshed sac, measured by a bolus [m^3/Pa].
         balancing_force: norm of the nodal forces that hold the healthy shape [N].
     """
@@ -93,12 +108,22 @@ class PatchModel:
     def __init__(self, comm: MPI.Comm, spine: SpineMesh, parameters: PatchParameters, symmetry: bool = True) -> None:
         self.comm, self.spine, self.parameters = comm, spine, parameters
         in_midline = all(i.side == "midline" and i.offset == 0 for i in parameters.injections)
-        half = spine.left_half if symmetry and in_midline else None
+        in_midline &= all(leak.side == "midline" for leak in parameters.leaks)
+        self.posture = Posture.named(parameters.posture, spine.anatomy)
+        half = spine.left_half if symmetry and in_midline and self.posture.symmetric else None
         self.copies = 1 if half is None else 2
         self.domain = self._domain(half)
+        self.leaks = LeakFunctions(self.domain)
+        self.patches = find_patches(self.domain, spine, parameters.leaks, parameters.materials.hole.radius)
+        self.leak_flow = self.leak_uptake = np.zeros(len(self.patches))
+        self.rest = fem.Function(fem.functionspace(self.domain.mesh, ("Lagrange", 1)))
+        self.rest.x.array[:] = 1.0
         self.poro = PoroModel(self.domain, self._setup())
         self.epidural = next(r for r in self.poro.regions if r.tag == Part.EPIDURAL)
-        epidural = min(RESTING_EPIDURAL, parameters.csf.baseline_pressure)
+        csf = parameters.csf
+        self.formation = csf.formation
+        resting = resting_epidural(csf.baseline_pressure)
+        epidural = resting if csf.epidural_pressure is None else csf.epidural_pressure
         self.baseline_pressure = {"e": epidural, "s": parameters.csf.baseline_pressure}
         self.poro.reference["e"].value = epidural
         self.poro.reference["s"].value = parameters.csf.baseline_pressure
@@ -108,7 +133,10 @@ class PatchModel:
             iterations=parameters.solver.max_iterations,
         )
         self.newton = BorderedNewton(self.poro, self._shared(self._compartments(0.0)))
+        self.posture_shift = 0.0
         self.find_baseline()
+        if self.posture.up is not None:
+            shift(self)
 
     # -- composition -------------------------------------------------------------------------------------------------
 
@@ -141,16 +169,25 @@ class PatchModel:
             regions=self._regions(solid),
             membranes=self._membranes(),
             exchanges=exchanges,
+            leaks=[self._leak()],
             links=links,
             fixed=fixed,
             lagged_transport=True,
+            columns=self.posture.columns(self.domain.mesh),
             kinematics=SmallStrain() if small else FiniteStrain(),
         )
+
+    def _leak(self) -> Leak:
+        """All leaks as one exchange: where they are is in the functions, so that the form is always the same."""
+        law = FlapLeak(self.leaks.density, self.leaks.flap, self.parameters.materials.hole.smoothing)
+        surfaces = tuple(name for name in LEAKING if name in self.domain.surfaces)
+        return Leak("leaks", surfaces, "s", "e", law, self.leaks.uptake)
 
     def _regions(self, solid: Callable[[Any], Any]) -> list[Region]:
         """Epidural space, subarachnoid space and, where the span has one, cord."""
         materials, small = self.parameters.materials, self.parameters.kinematics == "small"
-        fat = ConstantMobility(materials.fat.mobility.mobility) if small else materials.fat.mobility
+        local = self._cell_function(materials.fat.mobility.mobility * mobility_factor(self.spine, materials.barriers))
+        fat = ConstantMobility(local) if small else SwellingMobility(local, materials.fat.mobility.growth)
         network, cord = materials.network, materials.cord
         regions = [
             Region(
@@ -160,6 +197,7 @@ class PatchModel:
                 fat,
                 materials.veins,
                 gradient_stiffness=materials.fat.gradient_stiffness,
+                rest=self.rest,
             ),
             Region(
                 int(Part.SUBARACHNOID),
@@ -237,7 +275,6 @@ class PatchModel:
     def _compartments(self, window_compliance: float) -> dict[str, Compartment]:
         """Compartments of the whole body."""
         csf = self.parameters.csf
-        absorbed = csf.formation * csf.outflow_resistance
         below = 0.0  # the sac below the window is a part of the whole, too
         if not self.spine.sac_closed:
             span = float(self.spine.slab_edges[-1] - self.spine.slab_edges[0])
@@ -248,8 +285,8 @@ class PatchModel:
                 pvi=csf.pvi,
                 reference=csf.reference_pressure,
                 outflow_resistance=csf.outflow_resistance,
-                formation=csf.formation,
-                venous=csf.baseline_pressure - absorbed,
+                formation=self.formation,
+                venous=self.regulation.venous,
                 floor=csf.reference_pressure + FLOOR_SHARE * (csf.baseline_pressure - csf.reference_pressure),
                 window_compliance=window_compliance + below,
                 share=csf.spinal_share,
@@ -279,13 +316,30 @@ class PatchModel:
         self._ramp(HEALTHY_TRANSMURAL, patient, force)
         newton.hold(None)
         newton.compartments = compartments
+        newton.pressure = {name: self.baseline_pressure["s"] for name in newton.compartments}
+        if self.patches:
+            settle_leaks(self)
         self.baseline = poro.state.x.array.copy()
+        self.compartment_pressure = dict(newton.pressure)
+        newton.start = dict(newton.pressure)
         poro.previous.x.array[:] = self.baseline
-        for name in newton.compartments:
-            newton.pressure[name] = newton.start[name] = self.baseline_pressure["s"]
         self.window_compliance = self._measure_compliance()
-        newton.compartments = self._shared(self._compartments(self.window_compliance))
+        self.whole = self._compartments(self.window_compliance)
+        newton.compartments = self.compartments = self._shared(self.whole)
         newton.compartments["cranial"].capacity(self.baseline_pressure["s"])
+
+    def shift_tolerances(self) -> Tolerances:
+        """Tolerances of a change of posture."""
+        return replace(self.tolerances, volume=SHIFT_VOLUME)
+
+    def adopt_baseline(self) -> None:
+        """Let the present state be the one that changes count from."""
+        self.baseline = self.poro.state.x.array.copy()
+        self.poro.previous.x.array[:] = self.baseline
+        self.compartment_pressure = dict(self.newton.pressure)
+        self.newton.start = dict(self.newton.pressure)
+        self.baseline_pressure["s"] = self.newton.pressure["cranial"]
+        self.newton.compartments = self.compartments = self._shared(self.whole)
 
     def _set_pressures(self, epidural: float, sac: float) -> None:
         array = self.poro.state.x.array
@@ -312,6 +366,13 @@ class PatchModel:
                 continue
             done, stride = reached, min(1.5 * stride, 0.5)
 
+    @property
+    def regulation(self) -> Regulation:
+        """Formation and absorption of the patient."""
+        csf = self.parameters.csf
+        set_point = csf.baseline_pressure if csf.set_point is None else csf.set_point
+        return Regulation(set_point, csf.outflow_resistance, csf.formation)
+
     def _measure_compliance(self) -> float:
         """Volume that the window takes up when the CSF pressure rises as by a 1 mL bolus, over that rise [m^3/Pa]."""
         poro, newton = self.poro, self.newton
@@ -322,14 +383,13 @@ class PatchModel:
         kept = {name: newton.compartments[name] for name in newton.compartments}
         for name in kept:
             newton.compartments[name] = ElasticCompartment(HELD_CAPACITY)
-            newton.pressure[name] = newton.start[name] = base + rise
+            newton.pressure[name] = newton.start[name] = self.compartment_pressure[name] + rise
         poro.step.value = BOLUS_TIME
         newton.solve(self.tolerances)
         taken = -sum(newton.exchange(name) for name in kept) * BOLUS_TIME
         poro.state.x.array[:] = self.baseline
         newton.compartments.update(kept)
-        for name in kept:
-            newton.pressure[name] = newton.start[name] = base
+        newton.pressure, newton.start = dict(self.compartment_pressure), dict(self.compartment_pressure)
         return float(self.copies * taken / rise)
 
     # -- injection ---------------------------------------------------------------------------------------------------

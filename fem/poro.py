@@ -23,9 +23,11 @@ from fem.arrays import Array
 from fem.domain import Domain
 from fem.errors import ModelError
 from fem.forms import compile_form, integrate, with_constants
+from fem.laws.column import Column
 from fem.laws.exchange import Outflow
 from fem.laws.fibres import Membrane, SmearedFibres, Surface
 from fem.laws.kinematics import FiniteStrain, Kinematics
+from fem.laws.leak import LeakLaw
 from fem.laws.mobility import Mobility
 from fem.laws.solids import Solid
 from fem.laws.storage import NoStorage, Storage
@@ -52,6 +54,7 @@ class Region:
         gradient_stiffness: resistance to bending [N]; energy per volume half of it times
             the square of Grad Grad u.
         fibres: (law, direction, weight) of smeared tension-only fibres; direction and weight are UFL expressions.
+        rest: volume ratio at which the skeleton is free of stress, a function that is updated between steps; None is 1.
     """
 
     tag: int
@@ -62,6 +65,7 @@ class Region:
     biot: float = 1.0
     gradient_stiffness: float = 0.0
     fibres: tuple[tuple[SmearedFibres, Any, Any], ...] = ()
+    rest: Any = None
 
 
 @dataclass(frozen=True)
@@ -94,13 +98,19 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Leak:
-    """Flow across an interior surface between two pressures, conductance [m^3/(Pa s)] of the whole surface."""
+    """Flow across interior surfaces between two pressures.
+
+    Attributes:
+        law: flow per reference area at a drop from ``source`` to ``target``.
+        uptake: fluid taken up on the target's side of the surfaces [m/s], a function; None for none.
+    """
 
     name: str
-    surface: str
+    surfaces: tuple[str, ...]
     source: str
     target: str
-    conductance: float
+    law: LeakLaw
+    uptake: Any = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +146,8 @@ class Setup:
     Longitudinal fibres of membranes run along ``axis``, and on surfaces that it is normal to along ``anterior``.
     With ``lagged_transport`` the mobility and its pull-back are those at the beginning of the step: of first order in
     time
-    like the step itself, and the Jacobian is symmetric. Without, they are implicit.
+    like the step itself, and the Jacobian is symmetric. Without, they are implicit. A pressure with a column counts
+    from that column's head, whose gradient drives no flow.
     """
 
     regions: Sequence[Region]
@@ -152,6 +163,7 @@ class Setup:
     anterior: tuple[float, float, float] = (0.0, 1.0, 0.0)
     loads: Any = None
     reference_pressure: Mapping[str, float] = field(default_factory=dict)
+    columns: Mapping[str, Column] = field(default_factory=dict)
 
 
 class PoroModel:
@@ -200,6 +212,7 @@ class PoroModel:
         self.regions = [with_constants(mesh, region) for region in setup.regions]
         self._spread = self._inverse_areas()
         self._exchange_laws = {part.name: with_constants(mesh, part.law) for part in setup.exchanges}
+        self._leak_laws = {leak.name: with_constants(mesh, leak.law) for leak in setup.leaks}
         self._axis = fem.Constant(mesh, setup.axis) if dim == 3 else None
         self._tie = fem.Constant(mesh, setup.anterior) if dim == 3 else None
         self.dofs = self._sub_dofs()
@@ -237,7 +250,7 @@ class PoroModel:
         """Virtual work per reference volume [Pa] of skeleton, pore pressure and fibres for a virtual gradient."""
         kinematics = self.setup.kinematics
         gradient = kinematics.gradient(u)
-        stress = region.solid.stress(gradient) - region.biot * p * kinematics.cofactor(u)
+        stress = self.skeleton_stress(region, gradient) - region.biot * p * kinematics.cofactor(u)
         work = ufl.inner(stress, virtual)
         for law, direction, weight in region.fibres:
             work += weight * law.virtual_work(gradient, virtual, direction, kinematics.linear)
@@ -261,9 +274,12 @@ class PoroModel:
         gradient = kinematics.gradient(u)
         form = 0
         for region in self.regions:
-            form += self.stress_work(region, u, pressures[region.pressure], ufl.grad(v)) * self.dx(region)
+            name = region.pressure
+            form += self.stress_work(region, u, pressures[name], ufl.grad(v)) * self.dx(region)
             curved = ufl.inner(ufl.grad(ufl.grad(u)), ufl.grad(ufl.grad(v)))  # constant in a cell with straight sides
             form += region.gradient_stiffness * curved * self.domain.dx(region.tag, metadata={"quadrature_degree": 0})
+            if name in setup.columns:
+                form -= self._hydrostatic(region, u, v) * self.dx(region)
         for membrane in setup.membranes:
             surface = Surface(
                 gradient,
@@ -277,6 +293,46 @@ class PoroModel:
             sheet = with_constants(self.domain.mesh, membrane.law)
             form += sheet.virtual_work(surface) * self.ds(membrane.surface)
         return form
+
+    def place(self, u: Any) -> Any:
+        """Current position; the reference one where strains are infinitesimal."""
+        x = ufl.SpatialCoordinate(self.domain.mesh)
+        return x if self.setup.kinematics.linear else x + u
+
+    def head(self, name: str, u: Any) -> Any:
+        """Head of a pressure's column [Pa], zero without one."""
+        column = self.setup.columns.get(name)
+        return 0.0 if column is None else column.head(self.place(u))
+
+    def _hydrostatic(self, region: Region, u: Any, v: Any) -> Any:
+        """Virtual work of a column's pressure and of its weight: nothing but the head on the region's boundary."""
+        kinematics, column, x = self.setup.kinematics, self.setup.columns[region.pressure], self.place(u)
+        volume = 1.0 if kinematics.linear else kinematics.volume_ratio(u)
+        work = column.head(x) * ufl.inner(kinematics.cofactor(u), ufl.grad(v))
+        return work + volume * ufl.inner(column.gradient(x), v)
+
+    def skeleton_stress(self, region: Region, gradient: Any) -> Any:
+        """First Piola-Kirchhoff stress of a skeleton whose state of rest may have swollen or shrunk.
+
+        With the energy W(F rest^(-1/3)) per volume at rest the stress is rest^(2/3) P(F rest^(-1/3)).
+        """
+        if region.rest is None:
+            return region.solid.stress(gradient)
+        stretch = region.rest ** (1 / 3)
+        return stretch * stretch * region.solid.stress(gradient / stretch)
+
+    def leak_drop(self, leak: Leak, pressures: Mapping[str, Any]) -> Any:
+        """Pressure on the source's side of a leak above the target's [Pa], columns at the reference included."""
+        x = ufl.SpatialCoordinate(self.domain.mesh)
+        drop = pressures[leak.source] - pressures[leak.target]
+        for name, sign in ((leak.source, 1), (leak.target, -1)):
+            if name in self.setup.columns:
+                drop += sign * self.setup.columns[name].head(x)
+        return drop
+
+    def leak_flux(self, leak: Leak, pressures: Mapping[str, Any]) -> Any:
+        """Flow per reference area [m/s] from the source's to the target's side of a leak."""
+        return self._leak_laws[leak.name].flux(self.leak_drop(leak, pressures))
 
     def ds(self, names: Any) -> Any:
         """Measure of named surfaces at the quadrature degree of the model."""
@@ -306,9 +362,10 @@ class PoroModel:
             name = exchange.pressure
             form += dt * self.outflow(exchange, p[name]) * q[name] * self.ds(exchange.surfaces)
         for leak in setup.leaks:
-            per_area = fem.Constant(self.domain.mesh, leak.conductance / self.area[leak.surface])
-            flow = per_area * (p[leak.source] - p[leak.target])
-            form += dt * flow * (q[leak.source] - q[leak.target]) * self.ds(leak.surface)
+            flow = self.leak_flux(leak, p)
+            form += dt * flow * (q[leak.source] - q[leak.target]) * self.ds(leak.surfaces)
+            if leak.uptake is not None:
+                form += dt * leak.uptake * q[leak.target] * self.ds(leak.surfaces)
         for link in setup.links:
             per_area = fem.Constant(self.domain.mesh, link.conductance / self.area[link.surface])
             drop = p[link.pressure] - self.outside[link.compartment]
@@ -376,5 +433,5 @@ class PoroModel:
 
 
 def _surfaces(setup: Setup) -> list[str]:
-    names = {leak.surface for leak in setup.leaks} | {link.surface for link in setup.links}
+    names = {name for leak in setup.leaks for name in leak.surfaces} | {link.surface for link in setup.links}
     return sorted(names | {name for exchange in setup.exchanges for name in exchange.surfaces})

@@ -5,12 +5,14 @@ This is the only place of ``fem`` where units other than SI exist: a quantity's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fem.arrays import Array
+from fem.tolerance import limits, tolerated_volumes
 
 SPREAD_THRESHOLD = 0.10
 """Injected content per reference volume above which a place counts as covered [1]; fixed, never tuned."""
@@ -30,9 +32,9 @@ class Quantity:
 
 QUANTITIES: dict[str, Quantity] = {
     "csf_pressure_mmHg": Quantity("mmHg", "pressure of the cranial CSF compartment"),
-    "csf_pressure_lumbar_mmHg": Quantity("mmHg", "mean pore pressure of the subarachnoid space below T11/T12"),
+    "csf_pressure_lumbar_mmHg": Quantity("mmHg", "mean CSF pressure below T11/T12, its own column included"),
     "epidural_pressure_mmHg": Quantity(
-        "mmHg", "mean pore pressure where injected content is at least 10 %; empty before"
+        "mmHg", "mean pore pressure where injected content is at least 10 %, above the venous column; empty before"
     ),
     "epidural_pressure_needle_mmHg": Quantity(
         "mmHg", "pore pressure averaged with the source's weight at the latest injection"
@@ -48,16 +50,16 @@ QUANTITIES: dict[str, Quantity] = {
     "venous_displaced_mL": Quantity("mL", "blood expelled from the epidural veins since baseline"),
     "foraminal_outflow_mL": Quantity("mL", "outflow through all foramina so far"),
     "end_outflow_mL": Quantity("mL", "outflow through the epidural cuts so far"),
-    "resorbed_mL": Quantity("mL", "fluid taken up by resorption so far; not modelled in this version, zero"),
-    "leaked_csf_mL": Quantity("mL", "CSF lost through dural leaks so far; not modelled in this version, zero"),
-    "injectate_intrathecal_mL": Quantity(
-        "mL", "injectate that entered the sac so far; not modelled in this version, zero"
+    "resorbed_mL": Quantity(
+        "mL", "watery fluid taken up in the epidural space so far, and leaked CSF taken up where it leaks"
     ),
-    "clot_volume_mL": Quantity("mL", "clotted injectate; not modelled in this version, zero"),
-    "lysed_mL": Quantity("mL", "lysed clot so far; not modelled in this version, zero"),
+    "leaked_csf_mL": Quantity("mL", "CSF lost through dural leaks so far, less what of it flowed back"),
+    "injectate_intrathecal_mL": Quantity("mL", "injectate that entered the sac through leaks so far"),
+    "clot_volume_mL": Quantity("mL", "clotted injectate"),
+    "lysed_mL": Quantity("mL", "lysed clot so far"),
     "volume_balance_error": Quantity(
         "1",
-        "injected + leaked - swelling - venous - foraminal - ends - resorbed - entered, over injected so far",
+        "injected + leaked - swelling - venous - foraminal - ends - resorbed - entered, over the larger of both",
     ),
     "csf_displaced_mL": Quantity("mL", "minus the integral of J - 1 over the subarachnoid window against baseline"),
     "csf_displaced_lumbosacral_mL": Quantity("mL", "the same below T11/T12"),
@@ -66,6 +68,13 @@ QUANTITIES: dict[str, Quantity] = {
     "cord_uptake_mL": Quantity("mL", "integral of J over the cord less its baseline"),
     "sac_area_min_mm2": Quantity("mm^2", "smallest section of the thecal sac, mean over an axial slab"),
     "sac_area_min_ratio": Quantity("1", "smallest ratio of a slab's sac area to its baseline"),
+    "sac_area_lumbar_min_mm2": Quantity(
+        "mm^2", "smallest section of the sac at L1 to L5; empty where the window has none"
+    ),
+    "sac_area_L2_mm2": Quantity("mm^2", "smallest section of the sac at L2; empty where the window has no L2"),
+    "sac_area_L3_mm2": Quantity("mm^2", "smallest section of the sac at L3; empty where the window has no L3"),
+    "sac_area_L4_mm2": Quantity("mm^2", "smallest section of the sac at L4; empty where the window has no L4"),
+    "sac_width_min_ratio": Quantity("1", "smallest ratio of the sac's width to its baseline, slabs with cord only"),
     "cord_displacement_max_mm": Quantity("mm", "largest displacement of the cord since baseline"),
     "cord_area_min_ratio": Quantity("1", "smallest ratio of a slab's cord area to its baseline"),
     "cord_ap_min_ratio": Quantity("1", "smallest ratio of a slab's cord anteroposterior diameter to its baseline"),
@@ -77,6 +86,23 @@ QUANTITIES: dict[str, Quantity] = {
     "spread_cranial_segments": Quantity("1", "segments from the needle to the most cranial covered slab"),
     "spread_caudal_segments": Quantity("1", "segments from the needle to the most caudal covered slab"),
     "spread_ventral_fraction": Quantity("1", "share of the ventral width covered at the level of the injection"),
+    "rise_from_pressure_mmHg": Quantity(
+        "mmHg", "rise of the cranial CSF pressure that would remain if no clot closed a leak"
+    ),
+    "rise_from_plug_mmHg": Quantity("mmHg", "rise of the cranial CSF pressure less the rise from pressure"),
+    "leak_flow_mL_per_min": Quantity("mL/min", "CSF that leaks through the dura; empty without a leak"),
+    "leak_openness": Quantity("1", "share of the leaks' conductance that no clot has closed; empty without a leak"),
+    "leak_coverage": Quantity(
+        "1", "share of the leak's patch of dura with injected content of at least 10 %, least covered leak"
+    ),
+    "leak_clot_thickness_mm": Quantity(
+        "mm", "volume of clot over the leak's patch, per area of it; least covered leak"
+    ),
+    "sleeve_coverage": Quantity(
+        "1",
+        "share of the root sleeve's surface with injected content of at least 10 %: of the sleeve that leaks, else"
+        " of the one that is injected, else of the best coated one",
+    ),
     "csf_pressure_peak_mmHg": Quantity("mmHg", "largest cranial CSF pressure"),
     "csf_pressure_peak_time_s": Quantity("s", "time of the largest cranial CSF pressure"),
     "csf_pressure_end_mmHg": Quantity("mmHg", "cranial CSF pressure at the end"),
@@ -110,6 +136,16 @@ QUANTITIES: dict[str, Quantity] = {
     "wall_time_s": Quantity("s", "wall time of the simulation"),
     "window_compliance_mL_per_mmHg": Quantity("mL/mmHg", "compliance of the meshed sac, measured by a 1 mL bolus"),
     "baseline_sac_area_ratio": Quantity("1", "volume of the sac at the patient's baseline over the tabulated one"),
+    "csf_pressure_posture_shift_mmHg": Quantity(
+        "mmHg", "cranial CSF pressure in the case's posture less that supine, before the patch, at conserved CSF volume"
+    ),
+    "needle_pressure_drop_mmHg": Quantity(
+        "mmHg", "largest drop in a needle of the case; empty where no gauge is given"
+    ),
+}
+QUANTITIES |= {
+    limit.output: Quantity("mL", f"volume injected when {limit.quantity} reaches {limit.value:g}: {limit.what}")
+    for limit in limits().values()
 }
 
 _PEAKS = (
@@ -137,9 +173,23 @@ _LAST = (
     "csf_to_cranial_mL",
     "csf_to_caudal_mL",
     "cord_uptake_mL",
+    "leak_flow_mL_per_min",
+    "leak_openness",
+    "rise_from_pressure_mmHg",
+    "rise_from_plug_mmHg",
 )
 
-_SMALLEST = ("sac_area_min_mm2", "sac_area_min_ratio", "cord_area_min_ratio", "cord_ap_min_ratio")
+_SMALLEST = (
+    "sac_area_min_mm2",
+    "sac_area_min_ratio",
+    "sac_area_lumbar_min_mm2",
+    "sac_area_L2_mm2",
+    "sac_area_L3_mm2",
+    "sac_area_L4_mm2",
+    "sac_width_min_ratio",
+    "cord_area_min_ratio",
+    "cord_ap_min_ratio",
+)
 
 _LARGEST = (
     "cord_displacement_max_mm",
@@ -148,6 +198,9 @@ _LARGEST = (
     "spread_cranial_segments",
     "spread_caudal_segments",
     "spread_ventral_fraction",
+    "leak_coverage",
+    "leak_clot_thickness_mm",
+    "sleeve_coverage",
 )
 
 
@@ -156,7 +209,7 @@ def summarise(series: Sequence[Mapping[str, float]], injection_end: float) -> di
 
     Args:
         series: rows of one run, in time order.
-        injection_end: end of the last injection [s].
+        injection_end: end of the last injection [s] of a run without any volume.
 
     Returns:
         Values by name; NaN where a quantity was not reached.
@@ -175,18 +228,27 @@ def summarise(series: Sequence[Mapping[str, float]], injection_end: float) -> di
         out[f"{stem}_peak_time_s"] = float(time[top])
         out[f"{stem}_end_mmHg"] = float(values[-1])
         out[f"{stem}_rise_mmHg"] = float(column[f"{stem}_rise_mmHg"][top])
-    out |= {name: float(column[name][-1]) for name in _LAST}
-    out |= {name: float(np.nanmin(column[name])) for name in _SMALLEST}
-    out |= {name: float(np.nanmax(column[name])) for name in _LARGEST}
+    nothing = np.full(len(time), np.nan)
+    out |= {name: float(column.get(name, nothing)[-1]) for name in _LAST}
+    out |= {name: _extreme(column.get(name, nothing), np.min) for name in _SMALLEST}
+    out |= {name: _extreme(column.get(name, nothing), np.max) for name in _LARGEST}
+    out |= tolerated_volumes(column)
     out["csf_displaced_peak_mL"] = float(column["csf_displaced_mL"].max())
     out["csf_displaced_lumbosacral_peak_mL"] = float(np.nanmax(column["csf_displaced_lumbosacral_mL"]))
     out["volume_balance_error_max"] = float(np.nanmax(np.abs(column["volume_balance_error"])))
     out["csf_pressure_half_decay_s"] = _half_decay(time, column["csf_pressure_rise_mmHg"])
     out["sac_compression_half_decay_s"] = _half_decay(time, 1 - column["sac_area_min_ratio"])
-    static = injection_end + STATIC_DELAY
+    grown = np.flatnonzero(np.diff(column["injected_mL"]) > 0)
+    static = (float(time[grown[-1] + 1]) if len(grown) else injection_end) + STATIC_DELAY
     rise = column["epidural_pressure_needle_rise_mmHg"]
     out["epidural_pressure_static_rise_mmHg"] = float(np.interp(static, time, rise)) if time[-1] >= static else np.nan
     return out
+
+
+def _extreme(values: Array, choose: Callable[[Array], Any]) -> float:
+    """Smallest or largest of what is there, NaN where nothing is."""
+    seen = values[np.isfinite(values)]
+    return float(choose(seen)) if len(seen) else float("nan")
 
 
 def _half_decay(time: Array, values: Array) -> float:

@@ -11,17 +11,20 @@ import numpy as np
 from mpi4py import MPI
 
 from fem.arrays import Array
+from fem.course import TIME_RESOLUTION, Course, CourseState
 from fem.errors import SolverError
 from fem.observe import ML, Observer
 from fem.output import FieldSnapshot
 from fem.parameters import MMHG, PatchParameters
 from fem.patch import CUT_CONDUCTANCE, PatchModel, Site
 from fem.quantities import STATIC_DELAY
-from fem.species import SpeciesTransport
 from geometry import SpineMesh
 
-TIME_RESOLUTION = 1e-9
-"""Times closer than this are the same event [s]."""
+STOP_SHARE = 0.01
+"""Share of its limit by which a quantity that stops an injection may miss it [1]."""
+
+STOP_TRIALS = 4
+"""Steps that are tried to hit a limit."""
 
 LEAST_VOLUME = 1e-8
 """Volume that the balance is measured against before anything is injected [m^3]."""
@@ -63,8 +66,8 @@ class State:
         time: [s].
         vector: mixed state, ghosts included.
         pressure: of each compartment [Pa].
-        content: species contents of the modelled part [m^3], shape (species, vertices).
-        volume: cumulative volumes of the body [m^3]: injected, foramina, ends, cranial, caudal.
+        course: injections, fluids and leaks.
+        volume: CSF that left the window through its cuts so far [m^3]: cranial, caudal.
         iterations: Newton iterations so far.
         tip: site of the latest injection.
     """
@@ -72,7 +75,7 @@ class State:
     time: float
     vector: Array
     pressure: dict[str, float]
-    content: Array
+    course: CourseState
     volume: dict[str, float]
     iterations: int = 0
     tip: Site | None = None
@@ -84,7 +87,7 @@ class State:
             self,
             vector=self.vector.copy(),
             pressure=dict(self.pressure),
-            content=self.content.copy(),
+            course=self.course.copy(),
             volume=dict(self.volume),
             extrapolation=None,
         )
@@ -105,23 +108,16 @@ class Simulation:
 
     def __init__(self, model: PatchModel, parameters: PatchParameters) -> None:
         self.model, self.parameters = model, parameters
-        self.species = tuple(dict.fromkeys(injection.material for injection in parameters.injections))
-        fraction = parameters.materials.fat.initial_mobile_fraction
-        self.transport = SpeciesTransport(model.poro, model.epidural, fraction, self.species)
-        self.sites = [
-            model.site(i.interspace, i.approach, i.side, i.offset, self.transport) for i in parameters.injections
-        ]
-        poro, newton = model.poro, model.newton
-        poro.state.x.array[:] = model.baseline
-        poro.fluidity["e"].x.array[:] = 1.0
-        self.observer = Observer(model, self.transport)
-        names = ("injected", "foramina", "ends", "cranial", "caudal")
+        model.poro.state.x.array[:] = model.baseline
+        self.course = Course(model, parameters)
+        model.newton.compartments = self.course.compartments()
+        self.observer = Observer(model, self.course)
         self.state = State(
             0.0,
             model.baseline.copy(),
-            {name: model.baseline_pressure["s"] for name in newton.compartments},
-            self.transport.content.copy(),
-            dict.fromkeys(names, 0.0),
+            dict(model.compartment_pressure),
+            self.course.state.copy(),
+            dict.fromkeys(("cranial", "caudal"), 0.0),
         )
         self.step_length, self.last_iterations = 0.0, 0
         self.restore(self.state)  # a model that has run before is not at its baseline
@@ -130,8 +126,7 @@ class Simulation:
 
     def rates(self, time: float) -> list[float]:
         """Rate of each injection just after a time [m^3/s]."""
-        eps = TIME_RESOLUTION
-        return [i.rate if i.start - eps <= time < i.end - eps else 0.0 for i in self.parameters.injections]
+        return self.course.rates(time)
 
     def step(self, length: float) -> None:
         """Advance by one step, or leave the state untouched.
@@ -140,12 +135,7 @@ class Simulation:
             SolverError: Newton's method failed at this length.
         """
         model, poro, newton, state = self.model, self.model.poro, self.model.newton, self.state
-        rates = self.rates(state.time)
-        supply = poro.supply["e"].x.array
-        supply[:] = 0.0
-        for rate, site in zip(rates, self.sites, strict=True):
-            supply[:] += rate / model.copies * site.density
-        injected = state.volume["injected"] + length * sum(rates)
+        injected = self.course.prepare(state.time, length)
         # Flows through the cuts are differences of products of this size: below their round-off nothing balances.
         floor = ROUND_OFF * length * CUT_CONDUCTANCE * max(abs(p) for p in state.pressure.values())
         scale = max(injected, LEAST_VOLUME) / model.copies
@@ -155,28 +145,17 @@ class Simulation:
         poro.previous.x.array[:] = state.vector
         newton.start = dict(state.pressure)
         iterations = self._solve(state, length, tolerances)
-        gained = {name: np.zeros(len(self.transport.volume)) for name in self.species}
-        for rate, site, injection in zip(rates, self.sites, self.parameters.injections, strict=True):
-            gained[injection.material] += rate / model.copies * site.weights
-        self.transport.content = state.content
-        flows = {
-            name: model.copies * length * float(rate.sum()) for name, rate in self.transport.outflow_rates().items()
-        }
-        self.transport.advance(length, gained)
-        self._update_fluidity()
         volume = dict(state.volume)
-        volume["injected"] = injected
-        volume["foramina"] += flows.get("foramina", 0.0)
-        volume["ends"] += sum(flow for name, flow in flows.items() if name.startswith("end_"))
-        for name in newton.compartments:
+        for name in newton.pressure:
             volume[name] += model.copies * length * newton.exchange(name)
-        latest = [site for rate, site in zip(rates, self.sites, strict=True) if rate]
+        self.course.commit(state.time, length, state.pressure["cranial"])
+        latest = self.course.active(state.time)
         vector = poro.state.x.array.copy()
         self.state = State(
             state.time + length,
             vector,
             dict(newton.pressure),
-            self.transport.content.copy(),
+            self.course.state.copy(),
             volume,
             state.iterations + iterations,
             latest[-1] if latest else state.tip,
@@ -201,23 +180,12 @@ class Simulation:
         newton.pressure = dict(state.pressure)
         raise failure
 
-    def _update_fluidity(self) -> None:
-        """Mobility is that of the patient's own watery fluid; a mixture's viscosity follows the logarithmic rule."""
-        viscosity = self.parameters.materials.viscosity
-        share = self.transport.shares()
-        exponent = sum(
-            (row * np.log(viscosity["csf"] / viscosity[name]) for row, name in zip(share, self.species, strict=True)),
-            np.zeros(len(self.transport.volume)),
-        )
-        self.transport.to_function(np.exp(exponent), self.model.poro.fluidity["e"])
-
     def restore(self, state: State) -> None:
         """Go back to a checkpoint."""
         self.state = state.copy()
-        self.transport.content = self.state.content.copy()
         self.model.poro.state.x.array[:] = self.state.vector
         self.model.newton.pressure = dict(self.state.pressure)
-        self._update_fluidity()
+        self.course.restore(self.state.course)
         self._last_step, self._rates = self.parameters.time.first_step, self.rates(self.state.time)
 
     def mark(self, length: float) -> Mark:
@@ -234,7 +202,7 @@ class Simulation:
 
     def events(self) -> list[float]:
         """Times at which a step has to end [s]."""
-        control, injections = self.parameters.time, self.parameters.injections
+        control, injections = self.parameters.time, self.course.state.injections
         end = self.end
         times = {i.start for i in injections} | {i.end for i in injections}
         times |= {i.end + STATIC_DELAY for i in injections} | set(control.output_times or READ_OUTS) | {end}
@@ -243,7 +211,12 @@ class Simulation:
     @property
     def end(self) -> float:
         """Time at which the run ends [s]."""
-        return max(i.end for i in self.parameters.injections) + self.parameters.time.follow_up
+        return self.course.injection_end + self.parameters.time.follow_up
+
+    def _longest_step(self) -> float:
+        """Longest step without an injection [s]."""
+        control = self.parameters.time
+        return max(control.max_step, control.late_step * (self.state.time - self.course.injection_end))
 
     def advance(
         self, until: float, after_step: Callable[[], None], before_step: Callable[[float, float], None] | None = None
@@ -265,31 +238,65 @@ class Simulation:
                 if self.rates(self.state.time) != self._rates:
                     self._rates, length = self.rates(self.state.time), control.first_step
                     self.state.extrapolation = None
-                limit = control.max_step if not any(self._rates) else control.injection_step
+                limit = self._longest_step() if not any(self._rates) else control.injection_step
                 length = min(length, limit)
                 rest = target - self.state.time
                 count = int(np.ceil(rest / length - TIME_RESOLUTION))
                 taken = rest / count if count <= 2 else length
+                watched = self.course.stopping(self.state.time)
+                begun = self.mark(length) if watched else None
                 try:
                     self.step(taken)
+                    stopped = begun is not None and self._stop(watched, begun, taken)
                 except SolverError as error:
                     length = taken / 2
                     if length < solver.smallest_step:
                         raise SolverError(error.reason, self.state.time + taken, taken) from error
                     self.state.extrapolation = None
                     continue
-                self.step_length = taken
+                self.step_length = self.state.time - (target - rest)
                 after_step()
+                if stopped:
+                    self._last_step = control.first_step
+                    return self.advance(min(until, self.end), after_step, before_step)
                 if self.last_iterations <= solver.fast_iterations:
                     length = max(length, taken) * solver.growth
                 elif self.last_iterations > 2 * solver.fast_iterations:
                     length = taken / 2
         self._last_step = length
 
+    def _stop(self, watched: Sequence[int], begun: Mark, taken: float) -> bool:
+        """End the injections whose limit the step has reached, and take the step again up to that point."""
+        after = self.row()[0]
+        stops = {k: self.course.state.injections[k].stop for k in watched}
+        beyond = {k: stop for k, stop in stops.items() if stop is not None and stop.excess(after) >= 0}
+        if not beyond:
+            return False
+        self.resume(begun)
+        before = self.row()[0]
+        low, high = (max(stop.excess(row) for stop in beyond.values()) for row in (before, after))
+        first, last = 0.0, taken
+        for _ in range(STOP_TRIALS):
+            share = min(max(-low / (high - low), 0.0), 1.0) if high > low else 1.0
+            length = max(first + share * (last - first), self.parameters.solver.smallest_step)
+            self.resume(begun)
+            self.step(length)
+            row = self.row()[0]
+            excess = max(stop.excess(row) for stop in beyond.values())
+            if abs(excess) <= max(STOP_SHARE * abs(stop.value) for stop in beyond.values()):
+                break
+            if excess > 0:
+                last, high = length, excess
+            else:
+                first, low = length, excess
+        self.course.stop(list(beyond), self.state.time)
+        self.state.course = self.course.state.copy()
+        return True
+
     def row(self) -> tuple[dict[str, float], list[dict[str, float]]]:
         """Row of the series and profile for the present state."""
         state = self.state
-        values, profile = self.observer.evaluate(state.tip, state.volume)
+        values, profile = self.observer.evaluate(state.tip, state.volume | state.course.volume)
         head = {
             "time_s": state.time,
             "step_s": self.step_length,
@@ -350,7 +357,7 @@ def simulate_volumes(
     def is_due(volume: float) -> bool:
         """Whether fields are wanted now: at the times asked for; else often enough to see the injection."""
         now, injections = path.state.time, case(volume).injections
-        end = injections[-1].end
+        end = min(injections[-1].end, path.course.injection_end)
         if parameters.time.output_times:
             due = any(abs(now - t) <= TIME_RESOLUTION for t in (0.0, *parameters.time.output_times))
         else:
@@ -385,6 +392,7 @@ def simulate_volumes(
                 mark = path.mark(length)
                 path.parameters = case(volume)
                 path.resume(mark)
+                path.course.shorten(volume)
                 follow([volume])
                 path.parameters = case(volumes[-1])
                 path.resume(mark)
@@ -406,6 +414,8 @@ def simulate_volumes(
                     "window_compliance_mL_per_mmHg": model.window_compliance / ML * MMHG,
                     "baseline_sac_area_ratio": path.observer.baseline_sac_ratio,
                     "mesh_quality_min": model.spine.quality().minimum,
+                    "csf_pressure_posture_shift_mmHg": model.posture_shift / MMHG,
+                    "needle_pressure_drop_mmHg": path.course.needle_drop() / MMHG,
                 }
             )
 
@@ -413,6 +423,7 @@ def simulate_volumes(
     for volumes_there in ([v for v in volumes if v == 0.0], [v for v in volumes if v > 0.0]):
         if volumes_there:
             path.parameters = case(volumes_there[-1])
+            path.course.shorten(volumes_there[-1])
             deliver(volumes_there)
     follow(together, part)
     return failures

@@ -13,7 +13,7 @@ depend on the number of ranks beyond the solver's own round-off.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,26 +27,23 @@ from petsc4py import PETSc
 from fem import compat
 from fem.arrays import Array
 from fem.forms import compile_form
-from fem.poro import Exchange, PoroModel, Region
+from fem.poro import Exchange, Leak, PoroModel, Region
 
 POROSITY_FLOOR = 0.01
 """Least fluid content per reference volume that a vertex is taken to hold when it carries species [1]."""
 
 
 class SpeciesTransport:
-    """Contents of the species in the pore space of one region.
+    """Carries contents through the pore space of one region.
 
     Contents are vertex integrals [m^3], replicated on every rank and ordered by the active vertices of the region.
 
     Attributes:
         volume: reference volume of each active vertex [m^3], shape (vertices,).
-        names: species, in the order of the rows of ``content``.
-        content: mobile fluid of each species at each vertex [m^3], shape (species, vertices).
     """
 
-    def __init__(self, model: PoroModel, region: Region, mobile_fraction: float, names: Sequence[str]) -> None:
+    def __init__(self, model: PoroModel, region: Region, mobile_fraction: float) -> None:
         self.model, self.region = model, region
-        self.names = tuple(names)
         self.mobile_fraction = mobile_fraction
         self.space, mixed = model.collapsed[region.pressure]
         self._mixed = np.asarray(mixed)
@@ -74,7 +71,16 @@ class SpeciesTransport:
             for exchange in model.setup.exchanges
             if exchange.pressure == region.pressure
         }
-        self.content: Array = np.zeros((len(self.names), len(self.active)))
+        leaks = [leak for leak in model.setup.leaks if leak.target == region.pressure]
+        self._leaks = {leak.name: self._leak_forms(leak, pressures, test) for leak in leaks}
+        self._mask = fem.Function(fem.functionspace(model.domain.mesh, ("DG", 0)))
+        names = sorted({name for leak in leaks for name in leak.surfaces})
+        self._masked = {name: compile_form(self._mask * test * model.ds(name)) for name in names}
+
+    def _leak_forms(self, leak: Leak, pressures: Mapping[str, Any], test: Any) -> tuple[Any, Any]:
+        """Flow into the region, and back out of it."""
+        flux, ds = self.model.leak_flux(leak, pressures), self.model.ds(leak.surfaces)
+        return compile_form(ufl.max_value(flux, 0.0) * test * ds), compile_form(ufl.max_value(-flux, 0.0) * test * ds)
 
     def _outflow(self, exchange: Exchange, p: Any, test: Any) -> Any:
         return self.model.outflow(exchange, p) * test * self.model.ds(exchange.surfaces)
@@ -93,6 +99,10 @@ class SpeciesTransport:
         """Pore pressure at the active vertices [Pa]."""
         owned = self.model.state.x.array[self._mixed[: self._local]]
         return self._gather(owned)[self.active]
+
+    def vertices(self) -> Array:
+        """Coordinates of the active vertices [m], shape (vertices, 3)."""
+        return self._gather(self.space.tabulate_dof_coordinates()[: self._local])[self.active]
 
     def vertex_integrals(self, density: Array) -> Array:
         """Integrals of a P1 density (values at the local degrees of freedom) against each active vertex."""
@@ -120,31 +130,44 @@ class SpeciesTransport:
         """Outflow of each exchange at the active vertices [m^3/s]."""
         return {name: self._gather(self._assembled(form))[self.active] for name, form in self._outflows.items()}
 
-    def advance(self, step: float, supply: Mapping[str, Array]) -> dict[str, Array]:
-        """Carry the species through one converged step.
+    def leak_rates(self) -> tuple[Array, Array]:
+        """Flow from the sac through all leaks, and back into it, at the active vertices [m^3/s]."""
+        nothing = np.zeros(len(self.active))
+        parts = [[self._gather(self._assembled(form))[self.active] for form in pair] for pair in self._leaks.values()]
+        return sum((pair[0] for pair in parts), nothing), sum((pair[1] for pair in parts), nothing)
+
+    def surface_integrals(self, mask: Array, surface: str | None = None) -> Array:
+        """Integrals over a surface that can leak, or over all, weighted per cell, at the active vertices [m^2]."""
+        self._mask.x.array[:] = mask
+        forms = self._masked.values() if surface is None else [self._masked[surface]]
+        parts = [self._gather(self._assembled(form))[self.active] for form in forms]
+        return sum(parts, np.zeros(len(self.active)))
+
+    def carry(
+        self, step: float, content: Array, outflow: Mapping[str, Array], immobile: Array
+    ) -> tuple[Array, dict[str, Array]]:
+        """Carry contents through one converged step.
 
         Args:
             step: its length [s].
-            supply: rate at which each species is put in at the active vertices [m^3/s].
+            content: before the step, what is put in during it included [m^3], shape (species, vertices).
+            outflow: by name, rate at which fluid of the vertices' composition leaves [m^3/s], shape (vertices,).
+            immobile: fluid that stays where it is [m^3], shape (vertices,).
 
         Returns:
-            Volume of each species that left through each exchange during the step [m^3], shape (species,).
+            Contents after the step, and the volume of each species that left by each name [m^3], shape (species,).
         """
-        outflow = self.outflow_rates()
-        leaving = np.maximum(sum(outflow.values(), np.zeros(len(self.active))), 0.0)
-        gained = np.zeros_like(self.content)
-        for species, rate in supply.items():
-            gained[self.names.index(species)] += step * rate
-        if not (self.content.any() or gained.any()):
-            return {name: np.zeros(len(self.names)) for name in outflow}
+        if not content.any():
+            return content, {name: np.zeros(len(content)) for name in outflow}
         edges = self._edges().tocoo()
         p = self.pressure()
         flow = -edges.data * (p[edges.row] - p[edges.col])
         forward = flow > 0
         row, column, rate = edges.row[forward], edges.col[forward], step * flow[forward]
         count = len(self.active)
-        fluid = np.maximum(self.fluid(), POROSITY_FLOOR * self.volume)
-        diagonal = fluid + step * leaving + np.bincount(row, weights=rate, minlength=count)
+        leaving = {name: step * np.maximum(rates, 0.0) for name, rates in outflow.items()}
+        fluid = self.mobile(immobile)
+        diagonal = fluid + sum(leaving.values()) + np.bincount(row, weights=rate, minlength=count)
         matrix = sparse.csc_matrix(
             (
                 np.concatenate([diagonal, -rate]),
@@ -155,14 +178,13 @@ class SpeciesTransport:
             ),
             shape=(count, count),
         )
-        share = splinalg.splu(matrix).solve((self.content + gained).T).T
+        share = splinalg.splu(matrix).solve(content.T).T
         share = np.maximum(share, 0.0)  # round-off of the factorisation, at most 1e-16 of a vertex
-        self.content = share * fluid
-        return {name: step * share @ np.maximum(rates, 0.0) for name, rates in outflow.items()}
+        return share * fluid, {name: share @ volume for name, volume in leaving.items()}
 
-    def shares(self) -> Array:
-        """Share of each species in the mobile fluid at the active vertices [1], shape (species, vertices)."""
-        return self.content / np.maximum(self.fluid(), POROSITY_FLOOR * self.volume)
+    def mobile(self, immobile: Array) -> Array:
+        """Fluid that can move at the active vertices [m^3], all species and the patient's own."""
+        return np.maximum(self.fluid() - immobile, POROSITY_FLOOR * self.volume)
 
     def to_function(self, values: Array, function: Any) -> None:
         """Write values at the active vertices into a P1 function of :attr:`space`; elsewhere it is left alone."""

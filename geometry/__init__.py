@@ -6,6 +6,8 @@ from .cache import cached_mesh, mesh_key
 from .errors import AnatomyError, MeshError
 from .exchange import write_mesh
 from .landmarks import APPROACHES, TIP_SIDES, Landmark
+from .leaks import SITES as LEAK_SITES
+from .leaks import LeakPlace, leak_place
 from .mesh import Continuation, SpineMesh
 from .quality import LEAST_QUALITY, QualityReport
 from .reading import read_mesh
@@ -15,6 +17,7 @@ from .tables import Provenance
 
 __all__ = [
     "APPROACHES",
+    "LEAK_SITES",
     "LEAST_QUALITY",
     "NAMED_LENGTHS",
     "REFINE_RADIUS",
@@ -25,6 +28,7 @@ __all__ = [
     "AnatomyError",
     "Continuation",
     "Landmark",
+    "LeakPlace",
     "MeshError",
     "MeshSize",
     "Provenance",
@@ -35,6 +39,7 @@ __all__ = [
     "build_mesh",
     "cached_mesh",
     "foramen_name",
+    "leak_place",
     "mesh_key",
     "read_mesh",
     "write_mesh",

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from fem.parameters import ParameterRow, PatchParameters, SolverControl, TimeControl, parameter_table
+from fem.tolerance import limits
 from studies.quantities import (
     AREA,
     CONDUCTANCE,
@@ -116,6 +117,17 @@ def _gauge(value: object) -> str:
     raise _refuse('the gauge of a needle, such as "22 G", 10 G to 34 G')
 
 
+def _stop(value: object) -> str:
+    """A limit of tolerance by name, or a needle pressure kept as text with its unit."""
+    if isinstance(value, str) and value in limits():
+        return value
+    try:
+        return STOP_PRESSURE.format(STOP_PRESSURE.parse(value))
+    except PydanticCustomError:
+        names = ", ".join(f'"{name}"' for name in limits())
+        raise _refuse(f'a pressure above 0 mmHg with its unit, such as "30 mmHg", or one of {names}') from None
+
+
 Interspace = Annotated[str, BeforeValidator(_interspace)]
 Level = Annotated[str, BeforeValidator(_level)]
 Gauge = Annotated[str, BeforeValidator(_gauge)]
@@ -195,7 +207,7 @@ class AnatomySection(Section):
     table: Literal["adult"] = Field(default="adult", description="table of levels the anatomy comes from")
     span: Annotated[tuple[Level, Level], BeforeValidator(_span), AfterValidator(_ordered)] | None = Field(
         default=None,
-        description="levels that are modelled, cranial to caudal; default six segments to each side of the injections",
+        description="levels modelled, cranial to caudal; default six segments to each side of injections and leaks",
     )
     mesh: Annotated[str, BeforeValidator(_file)] | None = Field(
         default=None, description="a tetrahedral mesh of your own, in millimetres, in place of the table"
@@ -223,6 +235,9 @@ class CsfSection(Section):
     spinal_share: Share | None = Field(
         default=None, description="spinal share of the compliance; default measured in the window"
     )
+    epidural_pressure: Annotated[float, PRESSURE] | None = Field(
+        default=None, description="pressure of the epidural space before the patch; default 4.7 mmHg, at most the CSF's"
+    )
     outflow_resistance: Annotated[float, RESISTANCE] | None = Field(
         default=None, description="resistance to absorption"
     )
@@ -230,7 +245,7 @@ class CsfSection(Section):
 
 
 class InjectionSection(Section):
-    """`[[injection]]`: one injection; several follow one another."""
+    """`[[injection]]`: one injection; several follow one another, or go on together where their starts say so."""
 
     level: Interspace = Field(description="interspace, such as L3/L4")
     volume: Annotated[float, VOLUME] = Field(description="volume injected")
@@ -247,13 +262,13 @@ class InjectionSection(Section):
         default=None, description="start; default 0 s, or the end of the one before"
     )
     gauge: Gauge | None = Field(default=None, description="gauge of the needle")
-    stop_at: Annotated[float, STOP_PRESSURE] | None = Field(
-        default=None, description="needle pressure at which the injection stops"
+    stop_at: Annotated[str, BeforeValidator(_stop)] | None = Field(
+        default=None, description="needle pressure, or name of a limit of tolerance, at which the injection stops"
     )
 
 
 class LeakSection(Section):
-    """`[[leak]]`: a hole in the dura."""
+    """`[[leak]]`: a hole in the dura; without conductance and hole it carries what formation sustains."""
 
     level: Interspace = Field(description="interspace, such as L3/L4")
     site: Literal["dorsal", "ventral", "sleeve"] = Field(description="where the dura leaks")
@@ -266,7 +281,7 @@ class LeakSection(Section):
 class MechanismsSection(Section):
     """`[mechanisms]`: what acts; each can be switched off."""
 
-    pressure: StrictBool = Field(default=True, description="the injected volume loads the sac")
+    pressure: StrictBool = Field(default=True, description="CSF that the patch displaces raises the CSF pressure")
     plug: StrictBool = Field(default=True, description="clot closes the leak")
 
 
@@ -282,7 +297,12 @@ class TimeSection(Section):
     injection_step: Annotated[float, POSITIVE_TIME] = Field(
         default=TimeControl.injection_step, description="largest step during an injection"
     )
-    max_step: Annotated[float, POSITIVE_TIME] = Field(default=TimeControl.max_step, description="largest step")
+    max_step: Annotated[float, POSITIVE_TIME] = Field(
+        default=TimeControl.max_step, description="largest step without injection, or late_step where that is more"
+    )
+    late_step: Annotated[float, _number(0.0, 1.0)] = Field(
+        default=TimeControl.late_step, description="largest step over the time since the last injection"
+    )
 
 
 class MeshSection(Section):

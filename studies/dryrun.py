@@ -90,16 +90,17 @@ def steps_of(members: Sequence[StudyCase]) -> int:
     for member in members:
         follow_up = member.case.time.follow_up
         count += _steps(case, min(STATIC_DELAY, follow_up), case.time.max_step)
-        count += _steps(case, max(follow_up - STATIC_DELAY, 0.0), case.time.max_step, STATIC_DELAY)
+        late = max(follow_up - STATIC_DELAY, 0.0)
+        count += _steps(case, late, case.time.max_step, STATIC_DELAY, case.time.late_step)
     return count
 
 
-def _steps(case: Case, length: float, largest: float, step: float = 0.0) -> int:
-    """Steps over a time, from the first step or a given one, growing up to the largest [s]."""
+def _steps(case: Case, length: float, largest: float, step: float = 0.0, late: float = 0.0) -> int:
+    """Steps over a time, from the first step or a given one, growing up to the largest [s], later to a share of it."""
     count, done, step = 0, 0.0, step or case.time.first_step
     while done < length - 1e-9:
-        step = min(step, largest)
-        if step >= largest and length - done > largest:
+        step = min(step, max(largest, late * done))
+        if late == 0 and step >= largest and length - done > largest:
             whole = int((length - done) / largest)
             count, done = count + whole, done + whole * largest
             continue

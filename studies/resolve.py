@@ -9,20 +9,26 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from fem.needle import HIGHEST_DROP, needle_table, pressure_drop
 from fem.parameters import (
     MMHG,
     Csf,
     Injection,
+    Leak,
     Materials,
+    Mechanisms,
     PatchParameters,
     SolverControl,
+    Stop,
     TimeControl,
     parameter_table,
 )
+from fem.tolerance import limits
 from geometry import Anatomy
+from studies.baseline import csf_and_leaks
 from studies.case import LEVELS, Case, InjectionSection
 from studies.errors import InputError
-from studies.quantities import PRESSURE, TIME, dimension_of
+from studies.quantities import OFFSET, RATE, STOP_PRESSURE, TIME, dimension_of
 from studies.reading import Tree, case_tree, validate_case
 
 PATIENTS: Final = Path(__file__).parent / "data" / "patients.csv"
@@ -63,9 +69,9 @@ def resolve(case: Case, span: tuple[str, str] | None = None, where: str = "") ->
         InputError: the case asks for what this version does not have, or contradicts itself.
     """
     try:
-        _refuse_unavailable(case)
         tree = case_tree(case)
-        tree["csf"] = _csf(case)
+        preset = {key: value.value for key, value in presets()[case.patient].items()}
+        tree["csf"], tree["leak"] = csf_and_leaks(case, preset, material_values(case))
         tree["injection"] = _injections(case)
         tree["materials"] = _materials(case)
         if case.anatomy.mesh is None:
@@ -80,8 +86,8 @@ def resolve(case: Case, span: tuple[str, str] | None = None, where: str = "") ->
 
 
 def window(cases: Iterable[Case]) -> tuple[str, str]:
-    """The one window that holds the injections of all `cases`, six segments to each side."""
-    interspaces = sorted({injection.level for case in cases for injection in case.injection})
+    """The one window that holds the injections and leaks of all `cases`, six segments to each side."""
+    interspaces = sorted({level for case in cases for level in _levels(case)})
     return Anatomy.from_table().window(interspaces, segments=WINDOW_SEGMENTS)
 
 
@@ -115,6 +121,8 @@ def patch_parameters(case: Case) -> PatchParameters:
             outflow_resistance=csf.outflow_resistance,
             formation=csf.formation,
             spinal_share=csf.spinal_share,
+            set_point=csf.set_point,
+            epidural_pressure=csf.epidural_pressure,
         ),
         injections=tuple(
             Injection(
@@ -125,15 +133,24 @@ def patch_parameters(case: Case) -> PatchParameters:
                 approach=injection.approach,
                 side=injection.side or "midline",
                 offset=injection.offset,
-                material=injection.material,
+                material=injection.material.replace("-", "_"),
+                gauge=int(injection.gauge.removesuffix("G")) if injection.gauge else None,
+                stop=_stop(injection),
             )
             for injection in case.injection
         ),
+        leaks=tuple(
+            Leak(leak.level, leak.site, leak.side or "midline", leak.conductance or 0.0, leak.flap)
+            for leak in case.leak
+        ),
+        posture=case.posture,
+        mechanisms=Mechanisms(case.mechanisms.pressure, case.mechanisms.plug),
         time=TimeControl(
             follow_up=case.time.follow_up,
             first_step=case.time.first_step,
             injection_step=case.time.injection_step,
             max_step=case.time.max_step,
+            late_step=case.time.late_step,
             output_times=tuple(case.output.times),
         ),
         solver=SolverControl(
@@ -157,68 +174,60 @@ def end_of_injection(injection: InjectionSection) -> float:
     return (injection.start or 0.0) + injection.volume / injection.rate
 
 
-def _refuse_unavailable(case: Case) -> None:
-    later = "not available in this version; see CHANGELOG"
-    if case.leak:
-        raise InputError("leak", "", later)
-    if case.patient == "sih":
-        raise InputError(
-            "patient", '"sih"', f'its low pressure needs a leak, which is {later}; allowed is "pdph" or "healthy"'
-        )
-    if case.posture != "supine":
-        raise InputError("posture", f'"{case.posture}"', f'{later}; allowed is "supine"')
-    for name, active in (("pressure", case.mechanisms.pressure), ("plug", case.mechanisms.plug)):
-        if not active:
-            raise InputError(f"mechanisms.{name}", "false", f"switching it off is {later}")
-    for index, injection in enumerate(case.injection):
-        here = f"injection.{index}"
-        if injection.approach != "interlaminar":
-            raise InputError(f"{here}.approach", f'"{injection.approach}"', f'{later}; allowed is "interlaminar"')
-        if injection.material == "fibrin-glue":
-            raise InputError(f"{here}.material", '"fibrin-glue"', f'{later}; allowed is "blood" or "saline"')
-        for key in ("gauge", "stop_at"):
-            if getattr(injection, key) is not None:
-                raise InputError(f"{here}.{key}", "", later)
+def _stop(injection: InjectionSection) -> Stop | None:
+    """What ends an injection early."""
+    if injection.stop_at is None:
+        return None
+    limit = limits().get(injection.stop_at)
+    if limit is not None:
+        return Stop(limit.quantity, limit.value, limit.falling)
+    return Stop("epidural_pressure_needle_mmHg", STOP_PRESSURE.parse(injection.stop_at) / MMHG)
 
 
-def _csf(case: Case) -> Tree:
-    given: Tree = case.csf.model_dump(mode="json", exclude_none=True)
-    preset = {key: value.value for key, value in presets()[case.patient].items()}
-    baseline = given.get("baseline_pressure", preset["baseline_pressure"])
-    # Without a leak the patient's pressure is an equilibrium: absorption is shifted so that it is one.
-    if "set_point" in given and PRESSURE.parse(given["set_point"]) != PRESSURE.parse(baseline):
+def _check_needle(index: int, injection: InjectionSection, materials: Materials) -> None:
+    """Refuse a needle that no hand presses the fluid through."""
+    if injection.gauge is None:
+        return
+    needle = needle_table()[int(injection.gauge.removesuffix("G"))]
+    drop = pressure_drop(needle, materials.rheology[injection.material.replace("-", "_")], injection.rate)
+    if drop > HIGHEST_DROP:
         raise InputError(
-            "csf.set_point",
-            f'"{given["set_point"]}"',
-            f'without a leak it is csf.baseline_pressure ("{baseline}"): leave it out or give both alike',
+            f"injection.{index}.gauge",
+            f'"{injection.gauge}"',
+            f"{injection.material} at {RATE.format(injection.rate)} takes {drop / MMHG:.3g} mmHg in this needle; "
+            f"allowed is what a hand can press, {HIGHEST_DROP / MMHG:.0f} mmHg",
         )
-    tree = {**preset, **given, "baseline_pressure": baseline, "set_point": baseline}
-    reference = PRESSURE.parse(tree["reference_pressure"])
-    if PRESSURE.parse(baseline) <= reference + 0.1 * MMHG:
+
+
+def _placed(index: int, injection: InjectionSection) -> str:
+    """Side of an injection, refused where its approach has none."""
+    key = f"injection.{index}"
+    if injection.approach == "interlaminar":
+        side = injection.side or "midline"
+        if side == "midline" and injection.offset != 0:
+            raise InputError(
+                f"{key}.offset", f'"{OFFSET.format(injection.offset)}"', "a tip beside the midline needs a side"
+            )
+        return side
+    if injection.side == "midline":
         raise InputError(
-            "csf.baseline_pressure",
-            f'"{baseline}"',
-            f'allowed is a pressure above csf.reference_pressure ("{tree["reference_pressure"]}")',
+            f"{key}.side", '"midline"', f'allowed for the {injection.approach} approach is "left" or "right"'
         )
-    return tree
+    return injection.side or "left"
 
 
 def _injections(case: Case) -> list[Tree]:
     trees: list[Tree] = []
+    materials = Materials.from_table(material_values(case))
     free = 0.0
     for index, injection in enumerate(case.injection):
         tree: Tree = injection.model_dump(mode="json", exclude_none=True)
         start = free if injection.start is None else injection.start
-        if start < free - 1e-9:
-            raise InputError(
-                f"injection.{index}.start",
-                f'"{TIME.format(start)}"',
-                f"allowed is no earlier than the end of the one before, {TIME.format(round(free, 6))}",
-            )
+        _check_needle(index, injection, materials)
         # Written and read back, so that a computed start is the same number in the file and in the model.
         tree["start"] = TIME.format(start)
         start = TIME.parse(tree["start"])
-        tree.setdefault("side", "midline")
+        tree["side"] = _placed(index, injection)
         trees.append(tree)
         free = start + injection.volume / injection.rate
     return trees
@@ -238,12 +247,14 @@ def _check_levels(case: Case) -> None:
     if case.anatomy.span is None:
         return
     first, last = (LEVELS.index(level) for level in case.anatomy.span)
-    for index, injection in enumerate(case.injection):
-        above = LEVELS.index(injection.level.split("/")[0])
-        if not first <= above < last:
-            span = "-".join(case.anatomy.span)
-            raise InputError(
-                f"injection.{index}.level",
-                f'"{injection.level}"',
-                f"allowed is an interspace within anatomy.span, {span}",
-            )
+    span = "-".join(case.anatomy.span)
+    count = len(case.injection)
+    for number, level in enumerate(_levels(case)):
+        if not first <= LEVELS.index(level.split("/")[0]) < last:
+            key = f"injection.{number}.level" if number < count else f"leak.{number - count}.level"
+            raise InputError(key, f'"{level}"', f"allowed is an interspace within anatomy.span, {span}")
+
+
+def _levels(case: Case) -> list[str]:
+    """Interspaces of the injections, then of the leaks."""
+    return [injection.level for injection in case.injection] + [leak.level for leak in case.leak]

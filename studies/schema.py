@@ -14,19 +14,6 @@ from studies.quantities import dimension_of
 from studies.resolve import presets
 from studies.study import Study
 
-LATER = {
-    "leak": "leaks",
-    "injection.approach": "only `interlaminar`",
-    "injection.material": "no `fibrin-glue`",
-    "injection.gauge": "",
-    "injection.stop_at": "",
-    "mechanisms.pressure": "only `true`",
-    "mechanisms.plug": "only `true`",
-    "posture": "only `supine`",
-    "patient": "no `sih`",
-}
-"""Keys of the format that this version refuses, in whole or in part."""
-
 
 def json_schema(kind: str) -> dict[str, Any]:
     """The JSON schema of a `case` or a `study` file."""
@@ -110,14 +97,6 @@ def _default(key: str, node: dict[str, Any], needed: bool) -> str:
     return "" if value is None or value == [] else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-def _later(key: str) -> str:
-    """What of a key this version refuses."""
-    for start, text in LATER.items():
-        if key == start or key.startswith(f"{start}."):
-            return f"not yet{': ' + text if text else ''}"
-    return ""
-
-
 def markdown() -> str:
     """docs/case-file.md."""
     lines = [
@@ -138,11 +117,11 @@ def markdown() -> str:
         lines += [
             f"## {title}",
             "",
-            "| key | allowed | default | what it is | in this version |",
-            "|---|---|---|---|---|",
+            "| key | allowed | default | what it is |",
+            "|---|---|---|---|",
         ]
         for key, node, needed in rows:
-            cells = (f"`{key}`", _allowed(node), _default(key, node, needed), node.get("description", ""), _later(key))
+            cells = (f"`{key}`", _allowed(node), _default(key, node, needed), node.get("description", ""))
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     lines += ["## Patients", "", "| patient | `[csf]` key | value | source | tag |", "|---|---|---|---|---|"]

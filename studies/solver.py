@@ -73,6 +73,7 @@ def mesh_of(case: Case) -> SpineMesh:
         )
         for injection in case.injection
     ]
+    focus += [anatomy.interspace_z(leak.level) for leak in case.leak]
     return cached_mesh(anatomy, case.anatomy.span, size, sorted(set(focus)))
 
 

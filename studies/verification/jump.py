@@ -21,6 +21,7 @@ import numpy as np
 from fem.forms import compile_form, integrate
 from fem.laws.fibres import LinearMembrane, NeoHookeanMembrane
 from fem.laws.kinematics import FiniteStrain, Kinematics, SmallStrain
+from fem.laws.leak import OpenLeak
 from fem.laws.mobility import ConstantMobility
 from fem.laws.solids import LinearElastic, NeoHookean
 from fem.poro import Drained, Fixed, Leak, PoroModel, Region, Setup, SurfaceMembrane
@@ -56,7 +57,7 @@ class PressureJump(Problem):
     def run(self, level: int) -> Result:
         """With the leak, then sealed."""
         flow = PRESSURE / (0.5 / MOBILITIES[0] + 1 / CONDUCTANCE + 0.5 / MOBILITIES[1])
-        model = self.pose(level, SmallStrain(), (Leak("tear", "dura", "s", "e", CONDUCTANCE),), ends=True)
+        model = self.pose(level, SmallStrain(), (Leak("tear", ("dura",), "s", "e", OpenLeak(CONDUCTANCE)),), ends=True)
         stepping = Stepping(model, force=1e-9, volume=1e-8)
         for _ in range(2):
             stepping.step(LENGTH, {"s": lambda x: 0 * x[0] + PRESSURE, "e": lambda x: 0 * x[0]})

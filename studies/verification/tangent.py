@@ -28,6 +28,7 @@ from fem.arrays import Array
 from fem.compartments import CraniospinalCompartment, ElasticCompartment
 from fem.laws.exchange import StarlingForamen
 from fem.laws.fibres import LinearMembrane, TensionOnlyMembrane
+from fem.laws.leak import OpenLeak
 from fem.laws.mobility import ConstantMobility, SwellingMobility
 from fem.laws.solids import NeoHookean
 from fem.laws.storage import SaturatingVeins
@@ -119,7 +120,7 @@ def everything(comm: MPI.Comm, level: int, lagged: bool = False) -> tuple[PoroMo
                 SurfaceMembrane("dura", TensionOnlyMembrane(3.0, 1.0, 0.05, 0.1, 0.03)),
             ],
             exchanges=[Exchange("bone", ("x1",), "e", StarlingForamen(0.3, 0.1, 0.05))],
-            leaks=[Leak("tear", "dura", "s", "e", 0.2)],
+            leaks=[Leak("tear", ("dura",), "s", "e", OpenLeak(0.2))],
             links=[Link("x0", "s", "cranial", 0.5), Link("pia", "s", "caudal", 0.3)],
             fixed=[Fixed(("x0", "x1")), Fixed(("y0",), 1), Fixed(("y1",), 0), Fixed(("z0",), 2)],
             lagged_transport=lagged,

@@ -1,0 +1,250 @@
+"""The course of a procedure: what is injected when, what leaks, and what becomes of both, step by step.
+
+A course prepares a step (sources, leaks, mobility, state of rest, all from what is known at its beginning), and after
+the step's convergence carries, reacts and keeps the accounts. Everything that changes is in :class:`CourseState`, so
+that a step can be rolled back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from dolfinx import fem
+
+from fem.arrays import Array
+from fem.clot import Contents, Injectate
+from fem.compartments import Compartment, CraniospinalCompartment
+from fem.contribution import Craniospinal
+from fem.forms import compile_form, integrate
+from fem.leak import Leaks, Openness, drop_form
+from fem.needle import needle_table, pressure_drop
+from fem.parameters import MMHG, Injection, PatchParameters
+from fem.patch import PatchModel, Site
+from fem.sleeve import Sleeve
+from fem.species import SpeciesTransport
+
+TIME_RESOLUTION = 1e-9
+"""Times closer than this are the same event [s]."""
+
+ACCOUNTS = ("injected", "foramina", "ends", "resorbed", "leaked", "entered", "lysed", "lost")
+"""Cumulative volumes of the body [m^3]: ``leaked`` is CSF, less what of it flowed back; ``entered`` is injected fluid
+that entered the sac; ``lost`` is injected content that left by any way but lysis."""
+
+
+@dataclass
+class CourseState:
+    """All of a course that changes in time.
+
+    Attributes:
+        injections: as far as they were or will be given; one that was stopped has the volume that went in.
+        contents: of the modelled part.
+        openness: of the leaks.
+        without_plug: cranial CSF pressure had no clot closed a leak [Pa].
+        volume: accounts of the body [m^3], by ``ACCOUNTS``.
+    """
+
+    injections: tuple[Injection, ...]
+    contents: Contents
+    openness: Openness
+    without_plug: float
+    volume: dict[str, float] = field(default_factory=lambda: dict.fromkeys(ACCOUNTS, 0.0))
+
+    def copy(self) -> CourseState:
+        """An independent copy."""
+        return replace(self, contents=self.contents.copy(), openness=self.openness.copy(), volume=dict(self.volume))
+
+
+class Course:
+    """Injections, leaks and their fluids on a patch model."""
+
+    def __init__(self, model: PatchModel, parameters: PatchParameters) -> None:
+        self.model, self.parameters = model, parameters
+        fraction = parameters.materials.fat.initial_mobile_fraction
+        self.transport = SpeciesTransport(model.poro, model.epidural, fraction)
+        self.injectate = Injectate(self.transport, parameters.materials, parameters.injections)
+        self.sites = [model.site(*injection.place, self.transport) for injection in parameters.injections]
+        self.leaks = Leaks(model.patches, self.transport, self.transport.vertices(), model.leak_flow, model.leak_uptake)
+        self._resorbed: Array = np.zeros(len(self.transport.volume))
+        self._sleeve = Sleeve(model, self.transport, parameters)
+        self._mask = fem.Function(fem.functionspace(model.domain.mesh, ("DG", 0)))
+        self._drop = compile_form(drop_form(model.poro, self._mask))
+        flux = model.poro.leak_flux(model.poro.setup.leaks[0], model.poro.split(model.poro.state)[1])
+        self._flow = compile_form(self._mask * flux * model.poro.ds(model.poro.setup.leaks[0].surfaces))
+        cranial = model.whole["cranial"]
+        assert isinstance(cranial, CraniospinalCompartment)
+        self.craniospinal = Craniospinal.of(cranial, [patch.leak for patch in model.patches])
+        self.state = CourseState(
+            parameters.injections,
+            self.injectate.contents.copy(),
+            self.leaks.at_rest(self._on_patches(self._drop) / self._areas()),
+            model.baseline_pressure["s"],
+        )
+
+    def _areas(self) -> Array:
+        return np.array([patch.area for patch in self.model.patches])
+
+    def _on_patches(self, form: object) -> Array:
+        found = np.zeros(len(self.model.patches))
+        for k, patch in enumerate(self.model.patches):
+            self._mask.x.array[:] = patch.cells
+            found[k] = integrate(form, self.model.comm)
+        return found
+
+    # -- injections --------------------------------------------------------------------------------------------------
+
+    def rates(self, time: float) -> list[float]:
+        """Rate of each injection just after a time [m^3/s]."""
+        eps = TIME_RESOLUTION
+        return [i.rate if i.start - eps <= time < i.end - eps else 0.0 for i in self.state.injections]
+
+    def active(self, time: float) -> list[Site]:
+        """Sites that are injected just after a time."""
+        return [site for rate, site in zip(self.rates(time), self.sites, strict=True) if rate]
+
+    def stopping(self, time: float) -> list[int]:
+        """Injections under way just after a time that a quantity may end."""
+        return [k for k, rate in enumerate(self.rates(time)) if rate and self.state.injections[k].stop is not None]
+
+    def stop(self, indices: Sequence[int], time: float) -> None:
+        """End injections at a time."""
+        self.state.injections = tuple(
+            replace(i, volume=(time - i.start) * i.rate) if k in indices else i
+            for k, i in enumerate(self.state.injections)
+        )
+
+    def needle_drop(self) -> float:
+        """Largest drop in a needle of the course [Pa]; NaN where no gauge is given."""
+        drops = [
+            pressure_drop(needle_table()[i.gauge], self.parameters.materials.rheology[i.material], i.rate)
+            for i in self.parameters.injections
+            if i.gauge is not None
+        ]
+        return max(drops, default=float("nan"))
+
+    def shorten(self, volume: float) -> None:
+        """Let the last injection have another volume [m^3]."""
+        *earlier, last = self.state.injections
+        self.state.injections = (*earlier, replace(last, volume=volume))
+
+    @property
+    def injection_end(self) -> float:
+        """Time at which the last injection ends [s]."""
+        return max(injection.end for injection in self.state.injections)
+
+    # -- one step ----------------------------------------------------------------------------------------------------
+
+    def restore(self, state: CourseState) -> None:
+        """Go back to a state."""
+        self.state = state.copy()
+        self.injectate.contents = self.state.contents
+        self._write()
+
+    def _write(self) -> None:
+        """Set what the next step takes beside its sources."""
+        model = self.model
+        fluidity = self.injectate.fluidity()
+        self.transport.to_function(fluidity, model.poro.fluidity["e"])
+        self.transport.to_function(self.injectate.rest(), model.rest)
+        self.leaks.set(model.leaks, self.state.openness, model.copies, fluidity)
+
+    def prepare(self, time: float, step: float) -> float:
+        """Set the sources of a step; return the volume injected up to its end [m^3]."""
+        model = self.model
+        supply = model.poro.supply["e"]
+        rise = self.transport.pressure() - model.baseline_pressure["e"]
+        self._resorbed = self.injectate.resorbed(step, rise)
+        taken = self._resorbed * sum(self.injectate.watery())
+        supply.x.array[:] = 0.0
+        self.transport.to_function(-taken / (step * self.transport.volume), supply)
+        rates = self.rates(time)
+        for rate, site in zip(rates, self.sites, strict=True):
+            supply.x.array[:] += rate / model.copies * site.density
+        return self.state.volume["injected"] + step * sum(rates)
+
+    def compartments(self) -> dict[str, Compartment]:
+        """Compartments whose pressure a step finds; not the cranial one where pressure is switched off."""
+        whole = self.model.compartments
+        if self.parameters.mechanisms.pressure:
+            return dict(whole)
+        return {name: part for name, part in whole.items() if name != "cranial"}
+
+    def _pressures(self, before: float, step: float, now: Openness) -> float:
+        """Cranial CSF pressure without plug after a step; sets the pressure itself where displaced CSF raises none."""
+        pressure, copies = self.model.newton.pressure, self.model.copies
+        flow = copies * float(now.flow.sum())
+        if not self.parameters.mechanisms.pressure:
+            slope = sum(
+                patch.leak.conductance * (1 - seal)
+                for patch, seal, drop in zip(self.model.patches, now.seal, now.drop, strict=True)
+                if drop > 0 or not patch.leak.flap
+            )
+            pressure["cranial"] = self.craniospinal.leaking_only(before, step, flow, slope)
+        if not self.model.patches:
+            return pressure["cranial"]
+        return self.craniospinal.without_plug(
+            (before, self.state.without_plug), pressure["cranial"], step, flow, now.drop
+        )
+
+    def commit(self, time: float, step: float, before: float) -> None:
+        """Carry, react and keep the accounts after a step has converged.
+
+        Args:
+            time: at its beginning [s].
+            step: its length [s].
+            before: cranial CSF pressure at its beginning [Pa].
+        """
+        model, transport, injectate = self.model, self.transport, self.injectate
+        copies, rates = model.copies, self.rates(time)
+        gained = np.zeros_like(injectate.contents.mobile)
+        for k, (rate, site) in enumerate(zip(rates, self.sites, strict=True)):
+            gained[injectate.row_of[k]] += step * rate / copies * site.weights
+        ours, others = (float(self._resorbed @ part) for part in injectate.watery())
+        forward, back = transport.leak_rates()
+        uptake = transport.surface_integrals(model.leaks.uptake.x.array)
+        entering, drawn = self.leaks.beyond_uptake(forward, uptake)
+        outflow = transport.outflow_rates() | {"leak": back, "uptake": drawn}
+        left = injectate.carry(step, gained, step * entering, self._resorbed, outflow)
+        count = len(injectate.species)
+        lysed = injectate.react(step)
+        volume = dict(self.state.volume)
+        through = {name: copies * step * float(np.sum(rate)) for name, rate in outflow.items()}
+        entered = copies * float(left["leak"][:count].sum())
+        volume["injected"] += step * sum(rates)
+        volume["foramina"] += through.get("foramina", 0.0)
+        volume["ends"] += sum(flow for name, flow in through.items() if name.startswith("end_"))
+        volume["resorbed"] += copies * (ours + others + step * float(uptake.sum()))
+        volume["leaked"] += copies * step * float(np.sum(forward - back)) + entered
+        volume["entered"] += entered
+        volume["lysed"] += copies * lysed
+        volume["lost"] += copies * (ours + sum(float(part[:count].sum()) for part in left.values()))
+        begins = any(abs(i.start - time) < TIME_RESOLUTION for i in self.state.injections if i.volume > 0)
+        now = replace(
+            self.state.openness,
+            flow=self._on_patches(self._flow),
+            drop=self._on_patches(self._drop) / self._areas(),
+        )
+        plug = self.parameters.mechanisms.plug
+        openness = self.leaks.next(now, injectate.clotted(), injectate.holding_pressure(), plug, begins)
+        without_plug = self._pressures(before, step, now)
+        self.state = CourseState(self.state.injections, injectate.contents, openness, without_plug, volume)
+        self._write()
+
+    # -- what is reported --------------------------------------------------------------------------------------------
+
+    def coverage(self) -> dict[str, float]:
+        """What leaks do, and what covers them and the root sleeve that the course aims at; NaN without."""
+        injectate, nothing = self.injectate, float("nan")
+        injected = injectate.injected()
+        flow = self.state.openness.flow.sum() * self.model.copies
+        pressure, base = self.model.newton.pressure["cranial"], self.model.baseline_pressure["s"]
+        return {
+            "rise_from_pressure_mmHg": (self.state.without_plug - base) / MMHG,
+            "rise_from_plug_mmHg": (pressure - self.state.without_plug) / MMHG,
+            "leak_flow_mL_per_min": flow * 6e7 if self.model.patches else nothing,
+            "leak_openness": self.leaks.openness(self.state.openness),
+            "leak_coverage": self.leaks.coverage(injected),
+            "leak_clot_thickness_mm": self.leaks.thickness(injectate.contents.clot.sum(axis=0)) * 1e3,
+            "sleeve_coverage": self._sleeve.coverage(injected),
+        }

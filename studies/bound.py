@@ -1,0 +1,110 @@
+"""What the anatomy lets a patch fill, level by level: `python -m studies.bound CASE.toml`.
+
+Bone is rigid, cord and roots stay. All of the epidural space filled, the occupancy of a slice is (canal - sac)/canal; it
+grows only as the sac loses area, and ends where nothing but the cord (below the conus: the cauda equina, whose area
+without CSF is the one at which root pressure first rises) is left in it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from fem.tolerance import limits
+from geometry import Anatomy
+from studies.case import Case
+from studies.reading import read_case
+from studies.resolve import build_anatomy, resolve
+
+OCCUPANCY_GOAL: Final = 0.5
+"""Canal filled to a half in the two-level patch; teaching thread, item 12."""
+
+SAC_GOAL: Final = 0.75
+"""Sac area ratio by which the sac counts as compressed; issue 4."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Bounds of one interspace; areas [m^2], shares of the canal's area [1].
+
+    Attributes:
+        untouched: occupancy with all of the epidural space filled and the sac as it is.
+        at_goal: the same with the sac at ``SAC_GOAL`` of its area.
+        most: with nothing but cord or roots left in the sac.
+        needed: sac area ratio at which the occupancy can reach ``OCCUPANCY_GOAL``.
+    """
+
+    interspace: str
+    canal: float
+    sac: float
+    content: float
+
+    @property
+    def untouched(self) -> float:
+        """See the class."""
+        return 1 - self.sac / self.canal
+
+    @property
+    def at_goal(self) -> float:
+        """See the class."""
+        return 1 - SAC_GOAL * self.sac / self.canal
+
+    @property
+    def most(self) -> float:
+        """See the class."""
+        return 1 - self.content / self.canal
+
+    @property
+    def needed(self) -> float:
+        """See the class."""
+        return (1 - OCCUPANCY_GOAL) * self.canal / self.sac
+
+    @property
+    def verdict(self) -> str:
+        """Whether the goal can be reached there, and what stops it."""
+        if self.most < OCCUPANCY_GOAL:
+            return "out of reach: cord or roots fill the rest"
+        if self.needed < self.content / self.sac:
+            return "out of reach: the sac cannot lose so much"
+        return f"within reach at a sac area ratio of {min(self.needed, SAC_GOAL):.2f}"
+
+
+def bound(anatomy: Anatomy, interspace: str) -> Bound:
+    """Bounds of one interspace."""
+    z = np.array([anatomy.interspace_z(interspace)])
+    cord = float(anatomy.sections.cord_area(z)[0])
+    roots = limits()["sac_area"].value * 1e-6
+    return Bound(
+        interspace,
+        float(anatomy.sections.canal_area(z)[0]),
+        float(anatomy.sections.sac_area(z)[0]),
+        cord if cord > 0 else roots,
+    )
+
+
+def report(case: Case) -> list[str]:
+    """One line per interspace that is injected."""
+    anatomy = build_anatomy(case)
+    lines = ["interspace  canal  sac  cord or roots [mm2]  occupancy untouched  at sac 0.75  at most  goal"]
+    for interspace in dict.fromkeys(injection.level for injection in case.injection):
+        b = bound(anatomy, interspace)
+        lines.append(
+            f"{interspace:>10} {b.canal * 1e6:6.0f} {b.sac * 1e6:4.0f} {b.content * 1e6:20.0f} {b.untouched:20.2f} "
+            f"{b.at_goal:12.2f} {b.most:8.2f}  {b.verdict}"
+        )
+    return lines
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the bounds of a case file's levels."""
+    print("\n".join(report(resolve(read_case(Path(arguments[0]))))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,126 @@
+"""Leaks, clot and plug on a short span: a mesh too coarse for results, enough for what has to hold on any mesh."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from mpi4py import MPI
+
+from fem.parameters import MMHG, Csf, Injection, Leak, Materials, PatchParameters, Stop, TimeControl
+from fem.patch import PatchModel
+from fem.regulation import Regulation, pressure_of_leak
+from fem.simulation import Simulation
+from geometry import Anatomy, MeshSize, cached_mesh
+
+ML = 1e-6
+RATE = 20 * ML / 60
+RESISTANCE, FORMATION = 8.6 * MMHG / ML * 60, 0.3 * ML / 60
+SET_POINT = 8.6 * MMHG
+
+
+@pytest.fixture(scope="module")
+def parameters():
+    materials = Materials.from_table()
+    conductance = materials.hole.of_gauge(22)
+    rest = pressure_of_leak(Regulation(SET_POINT, RESISTANCE, FORMATION), conductance)
+    csf = Csf(rest.pressure, 25.9 * ML, 0.0, RESISTANCE, FORMATION, None, SET_POINT, rest.epidural)
+    return PatchParameters(
+        materials,
+        csf,
+        (Injection("L3/L4", 2 * ML, RATE),),
+        TimeControl(follow_up=900.0),
+        leaks=(Leak("L3/L4", "dorsal", "midline", conductance),),
+    )
+
+
+@pytest.fixture(scope="module")
+def model(parameters):
+    anatomy = Anatomy.from_table()
+    spine = cached_mesh(anatomy, ("L2", "L4"), MeshSize.named("draft"), [anatomy.needle_tip("L3/L4").point[2]])
+    return PatchModel(MPI.COMM_WORLD, spine, parameters)
+
+
+def run(model, parameters):
+    """Rows of a run, with what the contents of every species add up to."""
+    simulation, rows = Simulation(model, parameters), []
+
+    def keep():
+        contents, volume = simulation.course.injectate.contents, simulation.course.state.volume
+        held = model.copies * contents.injected.sum()
+        missing = volume["injected"] - volume["lost"] - volume["lysed"] - held
+        rows.append(simulation.row()[0] | {"missing": missing / ML, "smallest": contents.smallest})
+
+    keep()
+    simulation.advance(simulation.end, keep)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def blood(model, parameters):
+    return run(model, parameters)
+
+
+def test_a_leaking_patient_stays_at_rest_for_three_days(model, parameters):
+    still = replace(parameters, injections=(replace(parameters.injections[0], volume=0.0),))
+    simulation = Simulation(model, still)
+    for _ in range(3):
+        simulation.step(86400.0)
+    row = simulation.row()[0]
+    assert np.abs(simulation.state.vector - model.baseline).max() <= 1e-10 * np.abs(model.baseline).max()
+    assert row["csf_pressure_rise_mmHg"] == pytest.approx(0.0, abs=1e-9)
+    # what formation sustains goes through the leak, and is taken up there
+    assert row["leak_flow_mL_per_min"] == pytest.approx(
+        model.regulation.surplus(parameters.csf.baseline_pressure) * 6e7, rel=1e-2
+    )
+    assert row["resorbed_mL"] == pytest.approx(row["leaked_csf_mL"], rel=1e-6)
+
+
+def test_volume_and_species_balance_with_leak_and_clot(blood):
+    assert blood[-1]["clot_volume_mL"] > 0.1
+    assert blood[-1]["lysed_mL"] > 0.01
+    for row in blood[1:]:
+        assert abs(row["volume_balance_error"]) <= 1e-8
+        assert abs(row["missing"]) <= 1e-10 * row["injected_mL"]
+        assert row["smallest"] >= 0.0
+        gained = row["injected_mL"] + row["leaked_csf_mL"]
+        spent = row["epidural_swelling_mL"] + row["venous_displaced_mL"] + row["foraminal_outflow_mL"]
+        spent += row["end_outflow_mL"] + row["resorbed_mL"] + row["injectate_intrathecal_mL"]
+        assert gained == pytest.approx(spent, abs=1e-8 * gained)
+
+
+def test_blood_gels_between_four_and_ten_minutes_and_closes_the_leak(blood):
+    time = np.array([row["time_s"] for row in blood])
+    clot = np.array([row["clot_volume_mL"] for row in blood])
+    open_ = np.array([row["leak_openness"] for row in blood])
+    assert np.interp(120, time, clot) < 0.1 * clot.max()
+    assert np.interp(600, time, clot) > 0.8 * clot.max()
+    assert open_[0] == 1.0
+    assert open_[-1] < 0.8
+    assert (np.diff(open_) <= 1e-12).all()  # nothing here blows the plug
+
+
+def test_what_switches_the_plug_off_leaves_the_leak_open(model, parameters, blood):
+    off = run(model, replace(parameters, mechanisms=replace(parameters.mechanisms, plug=False)))
+    assert all(row["leak_openness"] == 1.0 for row in off)
+    assert off[-1]["leak_flow_mL_per_min"] > 1.1 * blood[-1]["leak_flow_mL_per_min"]
+    assert off[-1]["csf_pressure_mmHg"] < blood[-1]["csf_pressure_mmHg"]
+
+
+def test_an_injection_stops_where_it_is_to_stop(model, parameters):
+    stop = Stop("epidural_pressure_needle_mmHg", 9.0)
+    (injection,) = parameters.injections
+    rows = run(
+        model,
+        replace(parameters, injections=(replace(injection, stop=stop),), time=TimeControl(follow_up=5.0)),
+    )
+    injected = [row["injected_mL"] for row in rows]
+    assert 0.2 < injected[-1] < 1.8
+    peak = max(row["epidural_pressure_needle_mmHg"] for row in rows)
+    assert peak == pytest.approx(9.0, abs=0.1)
+
+
+def test_a_plug_gives_way_above_what_the_clot_holds(model, parameters, blood):
+    weak = Materials.from_table({"blood.holding_pressure": 0.8 * MMHG})
+    rows = run(model, replace(parameters, materials=weak))
+    assert min(row["leak_openness"] for row in rows) < 0.9  # it had begun to close
+    assert rows[-1]["leak_openness"] == 1.0
