@@ -15,7 +15,7 @@ unknowns.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,8 +63,8 @@ FLOOR_SHARE = 0.5
 BOLUS = 1e-6
 """Volume of the bolus that measures the compliance of the window [m^3]."""
 
-BOLUS_TIME = 1.0
-"""Time over which that bolus acts [s]."""
+BOLUS_TIME = 10.0
+"""Time over which that bolus acts [s]; the network takes some seconds to carry CSF down a long window."""
 
 
 @dataclass(frozen=True)
@@ -272,13 +272,19 @@ class PatchModel:
             (SmearedFibres(ligaments.denticulate_stiffness, toe), lateral, band),
         )
 
-    def _compartments(self, window_compliance: float) -> dict[str, Compartment]:
-        """Compartments of the whole body."""
+    def _compartments(self, window: float, spinal: float | None = None) -> dict[str, Compartment]:
+        """Compartments of the whole body.
+
+        Args:
+            window: compliance of the meshed sac [m^3/Pa], which the sac below it has per length, too.
+            spinal: what window and sac below take up together within a bolus's time [m^3/Pa], and the cranial
+                compartment therefore has not; None before it is known.
+        """
         csf = self.parameters.csf
-        below = 0.0  # the sac below the window is a part of the whole, too
+        below = 0.0
         if not self.spine.sac_closed:
             span = float(self.spine.slab_edges[-1] - self.spine.slab_edges[0])
-            per_length = max(window_compliance, SMALLEST_COMPLIANCE) / span
+            per_length = max(window, SMALLEST_COMPLIANCE) / span
             below = per_length * max(self.spine.continuation["caudal"].sac_length, 1e-3)
         whole: dict[str, Compartment] = {
             "cranial": CraniospinalCompartment(
@@ -288,7 +294,7 @@ class PatchModel:
                 formation=self.formation,
                 venous=self.regulation.venous,
                 floor=csf.reference_pressure + FLOOR_SHARE * (csf.baseline_pressure - csf.reference_pressure),
-                window_compliance=window_compliance + below,
+                window_compliance=window + below if spinal is None else spinal,
                 share=csf.spinal_share,
             )
         }
@@ -323,8 +329,10 @@ class PatchModel:
         self.compartment_pressure = dict(newton.pressure)
         newton.start = dict(newton.pressure)
         poro.previous.x.array[:] = self.baseline
-        self.window_compliance = self._measure_compliance()
-        self.whole = self._compartments(self.window_compliance)
+        self.window_compliance = self._measure_compliance(list(newton.compartments))
+        newton.compartments = self._shared(self._compartments(self.window_compliance))
+        spinal = self._measure_compliance(["cranial"])
+        self.whole = self._compartments(self.window_compliance, spinal)
         newton.compartments = self.compartments = self._shared(self.whole)
         newton.compartments["cranial"].capacity(self.baseline_pressure["s"])
 
@@ -373,22 +381,27 @@ class PatchModel:
         set_point = csf.baseline_pressure if csf.set_point is None else csf.set_point
         return Regulation(set_point, csf.outflow_resistance, csf.formation)
 
-    def _measure_compliance(self) -> float:
-        """Volume that the window takes up when the CSF pressure rises as by a 1 mL bolus, over that rise [m^3/Pa]."""
+    def _measure_compliance(self, held: Sequence[str]) -> float:
+        """Volume taken up through cuts when the CSF pressure there rises as by a 1 mL bolus, over that rise [m^3/Pa].
+
+        Args:
+            held: compartments whose pressure is raised; the others follow by themselves.
+        """
         poro, newton = self.poro, self.newton
         base = self.baseline_pressure["s"]
         whole = self._compartments(0.0)["cranial"]
         assert isinstance(whole, CraniospinalCompartment)
         rise = whole.bolus_pressure(base, BOLUS) - base
-        kept = {name: newton.compartments[name] for name in newton.compartments}
-        for name in kept:
+        kept = dict(newton.compartments)
+        before = sum(newton.exchange(name) for name in held)  # what feeds a leak at rest
+        for name in held:
             newton.compartments[name] = ElasticCompartment(HELD_CAPACITY)
             newton.pressure[name] = newton.start[name] = self.compartment_pressure[name] + rise
         poro.step.value = BOLUS_TIME
         newton.solve(self.tolerances)
-        taken = -sum(newton.exchange(name) for name in kept) * BOLUS_TIME
+        taken = (before - sum(newton.exchange(name) for name in held)) * BOLUS_TIME
         poro.state.x.array[:] = self.baseline
-        newton.compartments.update(kept)
+        newton.compartments = kept
         newton.pressure, newton.start = dict(self.compartment_pressure), dict(self.compartment_pressure)
         return float(self.copies * taken / rise)
 
