@@ -86,7 +86,7 @@ class Kind:
 MESH: Final = Kind("mesh", frozenset({"mesh.size"}), "", 2.0, "Mesh")
 STEPS: Final = Kind(
     "steps",
-    frozenset({"time.first_step", "time.injection_step", "time.max_step"}),
+    frozenset({"time.first_step", "time.injection_step", "time.max_step", "time.late_step"}),
     "time.injection_step",
     1.0,
     "Steps in time",
@@ -104,6 +104,13 @@ KINDS: Final = (
     STEPS,
     WINDOW,
     NETWORK,
+    Kind(
+        "bending",
+        frozenset({"materials.fat.gradient_stiffness", "materials.network.gradient_stiffness"}),
+        "materials.network.gradient_stiffness",
+        None,
+        "Bending stiffness of the dura, spread over its neighbourhood",
+    ),
     _band("slack", "materials.dura.slack_tension", "Slack tension of the dura"),
     _band("share", "csf.spinal_share", "Spinal share of the compliance"),
     _band("radius", "solver.source_radius", "Radius of the source"),
