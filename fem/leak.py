@@ -210,7 +210,7 @@ class Leaks:
     def coverage(self, injected: Array) -> float:
         """Share of a patch that injected content of at least 10 % covers [1], least covered leak; NaN without."""
         covered = injected >= SPREAD_THRESHOLD
-        return min((float(w @ covered) / float(w.sum()) for w in self.weights), default=float("nan"))
+        return min((min(float(w @ covered) / float(w.sum()), 1.0) for w in self.weights), default=float("nan"))
 
     def thickness(self, clot: Array) -> float:
         """Volume of clot over a patch per area of it [m], least covered leak; NaN without leaks."""

@@ -18,7 +18,16 @@ from studies.reading import read_case
 from studies.resolve import build_anatomy, patch_parameters, resolve
 
 CASES = Path(__file__).parents[2] / "studies" / "cases"
-CHEAP = ("mesh.size=draft", "solver.kinematics=small", "output.fields=false", "time.injection_step=20s")
+CHEAP = (
+    "mesh.size=draft",
+    "solver.kinematics=small",
+    "output.fields=false",
+    "time.first_step=5s",
+    "time.injection_step=20s",
+    "time.max_step=150s",
+    "time.late_step=0.5",
+    "solver.growth=4",
+)
 
 
 @dataclass
@@ -67,19 +76,20 @@ def test_2_whatever_varies_in_practice_reaches_the_model():
     for change in (
         "injection.0.volume=7mL", "injection.0.rate=30mL/min", "injection.0.level=L1/L2", "injection.1.approach=transforaminal",
         "injection.0.side=left", "injection.0.offset=6mm", "injection.0.material=fibrin-glue", "injection.1.gauge=20G",
-        "csf.baseline_pressure=6mmHg", "leak.0.site=ventral", "leak.0.conductance=0.3mL/(min mmHg)", "posture=upright",
+        "csf.baseline_pressure=6mmHg", "leak.0.site=ventral", "leak.0.conductance=0.4mL/(min mmHg)", "posture=upright",
     ):  # fmt: skip
         changed = patch_parameters(resolve(read_case(CASES / "item-02-practice-varies.toml", [change])))
         assert changed != base, change
 
 
 def test_3_both_mechanisms_act_and_each_can_be_switched_off(run):
-    short = ("injection.0.volume=2mL", "time.follow_up=15min")
+    short = ("injection.0.volume=2mL", "time.follow_up=10min")
     both, plug, pressure = (
         run(3, ("L2", "L5"), *short, *more) for more in ((), ("mechanisms.pressure=false",), ("mechanisms.plug=false",))
     )
     assert both.summary["rise_from_plug_mmHg"] > 0.05
-    assert both.summary["csf_pressure_rise_mmHg"] > 3 * plug.summary["csf_pressure_rise_mmHg"]
+    # CSF that is displaced within seconds; what a covered leak keeps back takes minutes
+    assert both.at(6.0, "csf_pressure_rise_mmHg") > 5 * plug.at(6.0, "csf_pressure_rise_mmHg") > 0
     assert pressure.summary["rise_from_plug_mmHg"] == pytest.approx(0.0, abs=1e-6)
     assert (pressure.series["leak_openness"] == 1.0).all()
     # what a run says of the plug is what a run without the plug lacks
@@ -132,9 +142,10 @@ def test_8_a_foraminal_injection_flows_back_along_the_root(run):
 
 
 def test_9_coating_of_sleeve_and_ventral_space_are_figures(run):
-    ran = run(9, ("L1", "L4"), "injection.0.volume=1mL", "injection.1.volume=1mL", "time.follow_up=0s")
+    ran = run(9, ("L2", "L4"), "injection.0.volume=1mL", "injection.1.volume=1mL", "time.follow_up=0s")
     first = ran.series[ran.series["injected_mL"] <= 1.0 + 1e-9]
-    assert 0 < first["sleeve_coverage"].iloc[1] < ran.summary["sleeve_coverage"] <= 1
+    assert first["sleeve_coverage"].iloc[0] == 0.0
+    assert 0.5 < first["sleeve_coverage"].iloc[-1] <= ran.summary["sleeve_coverage"] <= 1
     assert first["spread_ventral_fraction"].iloc[-1] < ran.summary["spread_ventral_fraction"] <= 1
 
 
@@ -149,8 +160,8 @@ def test_10_a_sequence_of_materials_each_does_what_it_does(run):
 
 
 def test_11_an_injection_stops_as_tolerated_and_the_patch_shrinks(run):
-    settings = ("injection.0.volume=4mL", "injection.0.stop_at=9mmHg", "injection.1.volume=1mL")
-    ran = run(11, ("L1", "L4"), *settings)
+    settings = ("injection.0.volume=4mL", "injection.0.stop_at=9mmHg", "injection.1.volume=1mL", "time.first_step=1s")
+    ran = run(11, ("L2", "L4"), *settings)
     assert ran.series["injected_mL"].iloc[-1] < 4.5
     blood = ran.series[ran.series["time_s"] < 30.0]
     assert blood["epidural_pressure_needle_mmHg"].max() == pytest.approx(9.0, abs=0.2)
