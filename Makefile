@@ -1,7 +1,7 @@
 # Everything runs through env/run, which makes the environment on first use.
 RUN := env/run
 
-.PHONY: help env demo reference test lint clean
+.PHONY: help env demo reference test procedure lint clean
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
 
@@ -16,6 +16,9 @@ reference:  ## the reference sweep in full, many hours; goes on where it stopped
 
 test:  ## the daily tests
 	@$(RUN) python -m pytest -q -m "not slow" $(ARGS)
+
+procedure:  ## a test of every fact of the procedure, from its case file; five minutes
+	@$(RUN) python -m pytest -q tests/studies/test_clinical_picture.py $(ARGS)
 
 lint:  ## ruff and strict mypy
 	@$(RUN) ruff check .

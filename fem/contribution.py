@@ -44,15 +44,25 @@ class Craniospinal:
         """The whole that a compartment outside the window is part of."""
         return cls(replace(compartment, window_compliance=0.0, share=None), leaks)
 
-    def open_flow(self, drop: Array, shift: float) -> float:
-        """Flow of all leaks, none of them closed by clot [m^3/s], at drops that are shifted by a pressure [Pa]."""
-        flows = (
-            leak.conductance * (max(d + shift, 0.0) if leak.flap else d + shift)
-            for leak, d in zip(self.leaks, drop, strict=True)
-        )
-        return float(sum(flows))
+    def open_flow(self, open_: Array, drop: Array, shift: float) -> float:
+        """Flow of all leaks, none of them closed by clot [m^3/s], at drops that are shifted by a pressure.
 
-    def without_plug(self, before: tuple[float, float], after: float, step: float, flow: float, drop: Array) -> float:
+        Args:
+            open_: flow of each leak without the shift [m^3/s].
+            drop: mean drop across each leak's patch without the shift [Pa].
+            shift: [Pa].
+        """
+        total = 0.0
+        for leak, flow, d in zip(self.leaks, open_, drop, strict=True):
+            # where a flap is shut the drop says how far it is from opening
+            now = leak.conductance * d if leak.flap and flow <= 0 else flow
+            then = now + leak.conductance * shift
+            total += max(then, 0.0) if leak.flap else then
+        return total
+
+    def without_plug(
+        self, before: tuple[float, float], after: float, step: float, flow: float, open_: Array, drop: Array
+    ) -> float:
         """CSF pressure at the end of a step had no clot closed a leak [Pa].
 
         Args:
@@ -60,13 +70,14 @@ class Craniospinal:
             after: pressure of the run at the end [Pa].
             step: its length [s].
             flow: of all leaks in the run at its end [m^3/s].
+            open_: flow of each leak there if clot closed none [m^3/s].
             drop: across each leak in the run at its end [Pa].
         """
         space = self.space
         gap = space.volume(before[1]) - space.volume(before[0])
 
         def defect(pressure: float) -> float:
-            gained = space.inflow(pressure) - space.inflow(after) + flow - self.open_flow(drop, pressure - after)
+            gained = space.inflow(pressure) - space.inflow(after) + flow - self.open_flow(open_, drop, pressure - after)
             return space.volume(pressure) - space.volume(after) - gap - step * gained
 
         return self._root(defect, after)

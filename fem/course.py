@@ -17,7 +17,8 @@ from fem.arrays import Array
 from fem.clot import Contents, Injectate
 from fem.compartments import Compartment, CraniospinalCompartment
 from fem.contribution import Craniospinal
-from fem.forms import compile_form, integrate
+from fem.forms import compile_form, integrate, with_constants
+from fem.laws.leak import FlapLeak
 from fem.leak import Leaks, Openness, drop_form
 from fem.needle import needle_table, pressure_drop
 from fem.parameters import MMHG, Injection, PatchParameters
@@ -70,8 +71,11 @@ class Course:
         self._sleeve = Sleeve(model, self.transport, parameters)
         self._mask = fem.Function(fem.functionspace(model.domain.mesh, ("DG", 0)))
         self._drop = compile_form(drop_form(model.poro, self._mask))
-        flux = model.poro.leak_flux(model.poro.setup.leaks[0], model.poro.split(model.poro.state)[1])
-        self._flow = compile_form(self._mask * flux * model.poro.ds(model.poro.setup.leaks[0].surfaces))
+        poro, leak = model.poro, model.poro.setup.leaks[0]
+        pressures, ds = poro.split(poro.state)[1], poro.ds(leak.surfaces)
+        self._flow = compile_form(self._mask * poro.leak_flux(leak, pressures) * ds)
+        unit = with_constants(model.domain.mesh, FlapLeak(1.0, model.leaks.flap, parameters.materials.hole.smoothing))
+        self._open = compile_form(self._mask * unit.flux(poro.leak_drop(leak, pressures)) * ds)
         cranial = model.whole["cranial"]
         assert isinstance(cranial, CraniospinalCompartment)
         self.craniospinal = Craniospinal.of(cranial, [patch.leak for patch in model.patches])
@@ -183,8 +187,10 @@ class Course:
             pressure["cranial"] = self.craniospinal.leaking_only(before, step, flow, slope)
         if not self.model.patches:
             return pressure["cranial"]
+        conductance = np.array([patch.leak.conductance for patch in self.model.patches])
+        opened = conductance * self._on_patches(self._open) / self._areas()
         return self.craniospinal.without_plug(
-            (before, self.state.without_plug), pressure["cranial"], step, flow, now.drop
+            (before, self.state.without_plug), pressure["cranial"], step, flow, opened, now.drop
         )
 
     def commit(self, time: float, step: float, before: float) -> None:

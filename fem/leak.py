@@ -182,7 +182,8 @@ class Leaks:
         conductance = np.array([patch.leak.conductance / copies for patch in self.patches])
         for k, weights in enumerate(self.weights):
             back = float(weights @ fluidity) / float(weights.sum())
-            conductance[k] *= (1 - state.seal[k]) * (back if state.drop[k] < 0 else 1.0)
+            returns = state.drop[k] < 0 and not self.patches[k].leak.flap
+            conductance[k] *= (1 - state.seal[k]) * (back if returns else 1.0)
         share = np.clip(state.flow, 0.0, self.baseline) / np.where(self.baseline > 0, self.baseline, 1.0)
         functions.set(self.patches, conductance, share * self.uptake)
 
@@ -210,7 +211,7 @@ class Leaks:
     def coverage(self, injected: Array) -> float:
         """Share of a patch that injected content of at least 10 % covers [1], least covered leak; NaN without."""
         covered = injected >= SPREAD_THRESHOLD
-        return min((float(w @ covered) / float(w.sum()) for w in self.weights), default=float("nan"))
+        return min((min(float(w @ covered) / float(w.sum()), 1.0) for w in self.weights), default=float("nan"))
 
     def thickness(self, clot: Array) -> float:
         """Volume of clot over a patch per area of it [m], least covered leak; NaN without leaks."""

@@ -47,7 +47,7 @@ class Sleeve:
     def coverage(self, injected: Array) -> float:
         """Share of the sleeve's surface with injected content of at least 10 % [1]; NaN without sleeves."""
         covered = injected >= SPREAD_THRESHOLD
-        return max((float(w @ covered) / float(w.sum()) for w in self.weights), default=float("nan"))
+        return max((min(float(w @ covered) / float(w.sum()), 1.0) for w in self.weights), default=float("nan"))
 
 
 def _aims(parameters: PatchParameters) -> Iterator[str]:

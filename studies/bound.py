@@ -1,6 +1,6 @@
 """What the anatomy lets a patch fill, level by level: `python -m studies.bound CASE.toml`.
 
-Bone is rigid, cord and roots stay. All of the epidural space filled, the occupancy of a slice is (canal - sac)/canal; it
+Bone is rigid, cord and roots stay. With all of the epidural space filled the occupancy of a slice is 1 - sac/canal; it
 grows only as the sac loses area, and ends where nothing but the cord (below the conus: the cauda equina, whose area
 without CSF is the one at which root pressure first rises) is left in it.
 """
