@@ -21,9 +21,10 @@ import numpy as np
 from mpi4py import MPI
 
 from fem.arrays import Array
+from fem.body import cell_volumes
 from fem.compartments import Compartment
 from fem.parameters import MMHG, PatchParameters
-from fem.patch import HEALTHY_TRANSMURAL, PatchModel, cell_volumes
+from fem.patch import HEALTHY_TRANSMURAL, PatchModel
 from fem.simulation import Simulation
 from geometry import SpineMesh, Subregion
 from studies.verification.problem import Check, Problem, Result

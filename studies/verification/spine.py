@@ -12,9 +12,10 @@ from dolfinx import fem
 from mpi4py import MPI
 
 from fem.arrays import Array
+from fem.body import modelled_domain
 from fem.domain import Domain
 from fem.parameters import PatchParameters, SolverControl
-from fem.patch import PatchModel, modelled_domain
+from fem.patch import PatchModel
 from fem.poro import QUADRATURE_DEGREE, Setup
 from geometry import SpineMesh
 from studies.case import Case
