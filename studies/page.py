@@ -11,23 +11,15 @@ from typing import Any, Final
 import jinja2
 
 import fem
-from fem.quantities import QUANTITIES
 from studies.clinical import measurements
 from studies.compare import CURVATURE, NO_SPREAD, NOT_COMPUTED, Comparison
 from studies.figures import Drawn
-from studies.plot.run import NOT_MODELLED
 from studies.protocols import DISPLACED, STATIC_RISE
 from studies.provenance import commit, version
 from studies.relief.table import explained, strata
 from studies.runfolder import write_text
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
-
-
-def not_modelled() -> list[str]:
-    """What this version reports as constant zero, in one line; empty where there is nothing."""
-    names = [name for name, quantity in QUANTITIES.items() if NOT_MODELLED in quantity.definition]
-    return [f"{NOT_MODELLED}, constant zero: {', '.join(names)}"] if names else []
 
 
 LIMITS: Final = (
@@ -37,7 +29,6 @@ LIMITS: Final = (
     "veins only as storage",
     "invented stiffness of the subarachnoid network",
     "assumed or calibrated mobility of the epidural fat",
-    *not_modelled(),
     "measurements are of populations, the model is of one averaged patient",
 )
 NAMES: Final = {

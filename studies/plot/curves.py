@@ -74,9 +74,7 @@ def time_figure(run: Run) -> tuple[Figure, str]:
     for axes in grid[: len(panels)]:
         axes.set_xlabel(_time_axis(run)[1])
     figure.suptitle(f"Over time: {run.title} (grey: while injecting)", fontsize=10)
-    silent = [name for name in run.not_modelled if name in run.series]
-    words = f" Not modelled in this version, constant zero: {', '.join(silent)}." if silent else ""
-    return figure, f"Quantities over time; grey: while fluid is injected; dotted: baseline.{words}"
+    return figure, "Quantities over time; grey: while fluid is injected; dotted: baseline."
 
 
 def _time_axis(run: Run) -> tuple[float, str]:

@@ -26,7 +26,6 @@ MM: Final = 1e3
 ML: Final = 1e-6
 HOUR: Final = 3600.0
 DAY: Final = 86400.0
-NOT_MODELLED: Final = "not modelled in this version"
 FOLDER: Final = "allowed is a folder that a run was written to"
 
 
@@ -102,11 +101,6 @@ class Run:
         """Number of the summary; NaN where it has none."""
         value = self.summary.get(name, {}).get("value")
         return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-
-    @property
-    def not_modelled(self) -> list[str]:
-        """Quantities whose own definition says that this version does not model them."""
-        return [name for name, entry in self.summary.items() if NOT_MODELLED in entry.get("definition", "")]
 
     def shows(self, name: str) -> bool:
         """Whether a column of the series says something: it is there and not constant zero."""

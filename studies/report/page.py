@@ -197,8 +197,6 @@ def _warnings(run: Run) -> list[str]:
         lines.append(f"The run is {run.state}{reason}. What was reached is shown.")
     if run.case.mesh.size == "draft":
         lines.append("A draft mesh is for a first look, not for a result.")
-    if run.not_modelled:
-        lines.append(f"Not modelled in this version, constant zero: {', '.join(run.not_modelled)}.")
     if not run.fields.moments:
         lines.append("No fields were written: there are no cuts and no 3D view.")
     return lines

@@ -173,6 +173,6 @@ def test_an_estimate_is_arithmetic_on_the_pilot(tmp_path):
 
 def test_steps_are_counted_as_the_step_control_lays_them_out(tmp_path):
     made = plan(tmp_path, "grid", None, {VOLUME: ["10 mL"]})
-    # 30 s of injection: 1, 2, 4, 8, 10, 5; 20 s: 1, 2, 4, 8, 5; 580 s: 20, 40, 80, 120, 120, 120, 80
-    assert steps_of(list(made.cases)) == 6 + 5 + 7
+    # 30 s of injection: 1, 2, 4, 5, 5, 5, 4, 4; 20 s: 1, 2, 4, 8, 5; 580 s: 20, 40, 80, 120, 120, 120, 80
+    assert steps_of(list(made.cases)) == 8 + 5 + 7
     assert "1 case along 1 injection path" in describe(made)[0]

@@ -108,7 +108,7 @@ def test_convergence_climbs_the_ladder_and_says_so(tmp_path, inline):
     assert 'first_step = "1 s"' in (run / "case.toml").read_text()
     retry = json.loads((run / "provenance.json").read_text())["retry"]
     assert retry["changes"]["time.first_step"] == "0.1 s"
-    assert retry["changes"]["time.injection_step"] == "0.5 s"
+    assert retry["changes"]["time.injection_step"] == "0.25 s"
     # The ladder has been climbed: without --resume nothing is tried again, with it from the beginning.
     assert execute([prepare(made, out)], 1, simulator=NAME) == 3
     assert inline[1].started == []
