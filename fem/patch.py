@@ -395,7 +395,7 @@ class PatchModel:
         kept = dict(newton.compartments)
         before = sum(newton.exchange(name) for name in held)  # what feeds a leak at rest
         for name in held:
-            newton.compartments[name] = ElasticCompartment(HELD_CAPACITY)
+            newton.compartments[name] = ElasticCompartment(HELD_CAPACITY / self.copies)
             newton.pressure[name] = newton.start[name] = self.compartment_pressure[name] + rise
         poro.step.value = BOLUS_TIME
         newton.solve(self.tolerances)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +22,8 @@ from studies.relief.figure import relief_figures
 from studies.resolve import end_of_injection
 
 MOST_COLUMNS: Final = 4
+NOTE_LETTERS: Final = 17
+"""Letters of the note below a figure that an inch of it holds."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ def draw(comparison: Comparison, folder: Path) -> list[Drawn]:
             relief = relief_figures(comparison.relief, relief_rows())
             made += [(name, words, figure) for name, (figure, words) in relief.items()]
         for name, caption, figure in made:
-            figure.supxlabel(f"{note}. Research use only.", fontsize=7, color=GREY, x=0.01, ha="left")
+            below = fill(f"{note}. Research use only.", int(NOTE_LETTERS * figure.get_figwidth()))
+            figure.supxlabel(below, fontsize=7, color=GREY, x=0.01, ha="left")
             svg, png = folder / f"{name}.svg", folder / f"{name}.png"
             figure.savefig(svg, metadata={"Date": None})
             figure.savefig(png)

@@ -143,7 +143,8 @@ def _relative(model: PatchModel, change: Array) -> float:
 
 def healthy(comm: MPI.Comm, spine: SpineMesh, parameters: PatchParameters) -> dict[str, float]:
     """Displacement and area of a patient whose transmural pressure is the healthy one."""
-    csf = replace(parameters.csf, baseline_pressure=RESTING_EPIDURAL + HEALTHY_TRANSMURAL)
+    pressure = RESTING_EPIDURAL + HEALTHY_TRANSMURAL
+    csf = replace(parameters.csf, baseline_pressure=pressure, set_point=pressure, epidural_pressure=RESTING_EPIDURAL)
     model = PatchModel(comm, spine, replace(parameters, csf=csf))
     assert spine.anatomy is not None
     sac = np.isin(spine.subregion, (Subregion.THECAL, Subregion.CORD))

@@ -236,7 +236,7 @@ class ManufacturedTime(Manufactured):
     name: str = "manufactured_time"
     title: str = "Manufactured solution, time"
     axis: str = "time steps"
-    levels: tuple[int, ...] = (8, 16)
+    levels: tuple[int, ...] = (16, 32)
     full_levels: tuple[int, ...] = (8, 16, 32)
     variants: tuple[Variant, ...] = ALL
     fields: Fields = Fields(False, 0.04)

@@ -103,10 +103,11 @@ def test_what_switches_the_plug_off_leaves_the_leak_open(model, parameters, bloo
     off = run(model, replace(parameters, mechanisms=replace(parameters.mechanisms, plug=False)))
     assert all(row["leak_openness"] == 1.0 for row in off)
     assert off[-1]["leak_flow_mL_per_min"] > 1.1 * blood[-1]["leak_flow_mL_per_min"]
-    # what a run says of the plug is what one without it lacks, and 17 % more: leaked CSF raises no epidural pressure
+    # what a run says of the plug is what one without it lacks, and some 30 % more: it leaves out that CSF which leaks
+    # raises the epidural pressure, and so slows its own loss
     gained = blood[-1]["csf_pressure_mmHg"] - off[-1]["csf_pressure_mmHg"]
     assert gained > 0.3
-    assert blood[-1]["rise_from_plug_mmHg"] == pytest.approx(gained, rel=0.25)
+    assert gained < blood[-1]["rise_from_plug_mmHg"] < 1.5 * gained
     assert off[-1]["rise_from_plug_mmHg"] == pytest.approx(0.0, abs=1e-9)
 
 

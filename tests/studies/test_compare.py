@@ -42,7 +42,7 @@ def test_readings_are_taken_where_the_protocols_say(folder):
     assert displaced[10.0].high == pytest.approx(4.5 * math.exp(-0.1), rel=0.03)
     assert displaced[10.0].low == pytest.approx(4.5 * math.exp(-1.5), rel=0.02)
     static = {round(reading.volume_mL): reading.value for reading in comparison.static}
-    assert static == pytest.approx({v: 0.03 * v**2 for v in (5, 10, 15)} | {20: static[20]}, rel=1e-6)
+    assert static == pytest.approx({v: 0.03 * v**2 for v in (5, 10, 15, 20, 25)} | {30: static[30]}, rel=1e-6)
 
 
 def test_table_says_inside_outside_and_null_model(folder, command):

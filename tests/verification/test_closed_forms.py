@@ -92,7 +92,7 @@ def test_point_source() -> None:
 
 
 def test_tube() -> None:
-    judge(LameTube(levels=(8, 16), ratios=(0.3,)))
+    judge(LameTube(levels=(16, 32), ratios=(0.3,)))
 
 
 def test_nearly_incompressible_tube() -> None:
@@ -126,7 +126,7 @@ def test_ramp_of_the_tests_is_not_that_of_the_law() -> None:
 
 @pytest.mark.parametrize("variant", [ALL[0], ALL[3], ALL[4], ALL[7]], ids=lambda variant: variant.label)
 def test_manufactured_in_time(variant: Variant) -> None:
-    judge(ManufacturedTime(variants=(variant,), levels=(8, 16)))
+    judge(ManufacturedTime(variants=(variant,), levels=(16, 32)))
 
 
 @pytest.mark.parametrize("variant", [ALL[0], ALL[3], ALL[4], ALL[7]], ids=lambda variant: variant.label)
