@@ -1,4 +1,4 @@
-"""The body that is modelled: root sleeves told apart, the left half of a symmetric canal, the band of a ligament."""
+"""The modelled body: sleeves told apart, half of a symmetric canal, the canal beyond a cut, ligaments' bands."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import numpy as np
 from mpi4py import MPI
 
 from fem.arrays import Array
+from fem.barriers import mobility_factor
+from fem.continuation import Channel
 from fem.domain import Domain
+from fem.laws.solids import lame
+from fem.parameters import Materials
 from geometry import Region as Part
 from geometry import SpineMesh, Subregion
 from geometry.mesh import MIRROR_TOLERANCE
@@ -70,6 +74,33 @@ def modelled_domain(comm: MPI.Comm, spine: SpineMesh, half: Array | None) -> Dom
         np.concatenate([tags[kept], np.full(len(plane), surfaces[MIDSAGITTAL])]),
         surfaces,
         half,
+    )
+
+
+def channel_beyond(spine: SpineMesh, materials: Materials, end: str) -> Channel | None:
+    """The epidural canal beyond the ``cranial`` or ``caudal`` cut; None where the anatomy ends there.
+
+    Its fluid meets the barriers of the window: parallel paths across, in series along the canal. Its fat swells in one
+    direction only, towards the sac, with the confined modulus lambda + 2 mu.
+    """
+    rest = spine.continuation[end]
+    if rest.epidural_length <= 0 or f"cut_{end}_epidural" not in spine.surfaces:
+        return None
+    fat, veins, foramina = materials.fat, materials.veins, materials.foramina
+    along = (spine.region == Part.EPIDURAL) & (spine.subregion != Subregion.FORAMINAL)
+    volume = cell_volumes(spine)[along]
+    open_ = np.bincount(spine.slab[along], weights=volume * mobility_factor(spine, materials.barriers)[along])
+    whole, height = np.bincount(spine.slab[along], weights=volume), np.diff(spine.slab_edges)
+    there = open_ > 0
+    share = (height[there] ** 2 / open_[there]).sum() ** -1 / (height[there] ** 2 / whole[there]).sum() ** -1
+    mu, lmbda = lame(fat.solid.youngs_modulus, fat.solid.poisson_ratio)
+    return Channel(
+        length=rest.epidural_length,
+        sac_length=rest.sac_length,
+        conduction=float(fat.mobility.mobility * share * rest.epidural_area),
+        veins=veins.slope * rest.epidural_area,
+        fat=rest.epidural_area / (lmbda + 2 * mu),
+        foramina=foramina.conductance * rest.foramina / rest.epidural_length,
     )
 
 

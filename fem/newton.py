@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from petsc4py import PETSc
 from fem import compat
 from fem.arrays import Array
 from fem.compartments import Compartment
+from fem.continuation import Chain, TwoPort
 from fem.errors import ModelError, SolverError
 from fem.poro import PoroModel
 
@@ -69,10 +70,16 @@ class BorderedNewton:
     Attributes:
         pressure: present pressure of each compartment [Pa].
         start: pressure of each compartment at the beginning of the step [Pa].
+        chains: behind cuts of the model, at the beginning of the step.
     """
 
-    def __init__(self, model: PoroModel, compartments: Mapping[str, Compartment] | None = None) -> None:
-        self.model = model
+    def __init__(
+        self,
+        model: PoroModel,
+        compartments: Mapping[str, Compartment] | None = None,
+        chains: Sequence[Chain] = (),
+    ) -> None:
+        self.model, self.chains = model, tuple(chains)
         self.compartments = dict(compartments or {})
         self.pressure = {name: 0.0 for name in self.compartments}
         self.start = dict(self.pressure)
@@ -85,14 +92,11 @@ class BorderedNewton:
         self.hold(None)
         self._u = model.owned("u")
         self._p = np.concatenate([model.owned(name) for name in model.pressures])
-        self._columns: dict[str, Any] = {}
-        self._solves: dict[str, Any] = {}
-        for name, form in model.coupling.items():
-            vector = compat.create_vector(form)
-            self._assemble(vector, form)
-            vector.array[self._held] = 0.0
-            self._columns[name] = vector
-            self._solves[name] = vector.duplicate()
+        self._cuts = {name: self._vector(form) for name, form in model.coupling.items()}
+        self._means = {chain.exchange: self._vector(model.mean_over(chain.exchange)) for chain in self.chains}
+        self._columns = {name: vector.duplicate() for name, vector in self._cuts.items()}
+        self._solves = {name: vector.duplicate() for name, vector in self._cuts.items()}
+        self._ports: list[tuple[Chain, TwoPort]] = []
         self._conductance = {link.compartment: link.conductance for link in model.setup.links}
         self._solver = direct_solver(model.comm, self._matrix, symmetric=model.setup.lagged_transport)
 
@@ -108,22 +112,68 @@ class BorderedNewton:
         fem_petsc.assemble_vector(vector, form)
         vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
 
+    def _vector(self, form: Any) -> Any:
+        """A linear form as a vector, zero where the state is held for good."""
+        vector = compat.create_vector(form)
+        self._assemble(vector, form)
+        vector.array[self._held] = 0.0
+        return vector
+
+    def _over_cut(self, vector: Any) -> float:
+        owned = self.model.state.x.array[: self._local_size]
+        return self.model.comm.allreduce(float(vector.array @ owned), op=MPI.SUM)
+
     def exchange(self, name: str) -> float:
         """Flow from the model into a compartment at the present state [m^3/s]."""
-        owned = self.model.state.x.array[: self._local_size]
-        flow = self.model.comm.allreduce(float(self._columns[name].array @ owned), op=MPI.SUM)
-        return flow - self._conductance[name] * self.pressure[name]
+        return self._over_cut(self._cuts[name]) - self._conductance[name] * self.pressure[name]
+
+    def flow_into(self, name: str) -> float:
+        """Flow from the model and from the chains into a compartment at the present state [m^3/s]."""
+        return self.exchange(name) + sum(
+            port.coupling * self._at_cut(chain) - port.uptake * self._change(chain) + port.release
+            for chain, port in self._ports
+            if chain.compartment == name
+        )
+
+    def _at_cut(self, chain: Chain) -> float:
+        """Mean pressure at the cut before a chain, above the reference [Pa]."""
+        part = next(part for part in self.model.setup.exchanges if part.name == chain.exchange)
+        return self._over_cut(self._means[chain.exchange]) - float(self.model.reference[part.pressure].value)
+
+    def _change(self, chain: Chain) -> float:
+        """Change of the pressure in a chain's compartment [Pa]."""
+        return self.pressure.get(chain.compartment, chain.outside) - chain.outside
+
+    def _prepare_chains(self) -> None:
+        """Take what the chains do in a step into the model and into the columns of their compartments."""
+        step = float(self.model.step.value)
+        self._ports = [(chain, chain.port(step)) for chain in self.chains]
+        for name, cut in self._cuts.items():
+            cut.copy(self._columns[name])
+        for chain, port in self._ports:
+            if chain.compartment in self._columns:
+                self._columns[chain.compartment].axpy(port.coupling, self._means[chain.exchange])
+
+    def advance_chains(self) -> None:
+        """Take the step in the chains, the model's state being the one at its end."""
+        for chain in self.chains:
+            outside = chain.outside + self._change(chain)
+            chain.advance(float(self.model.step.value), self._at_cut(chain), outside)
 
     def _defect(self, name: str) -> float:
         part, pressure = self.compartments[name], self.pressure[name]
         gain = part.volume(pressure) - part.volume(self.start[name])
-        return gain - float(self.model.step.value) * (self.exchange(name) + part.inflow(pressure))
+        flow = self.flow_into(name) + part.inflow(pressure)
+        return gain - float(self.model.step.value) * flow
 
     def evaluate(self) -> tuple[float, float, Array]:
         """Assemble the residual; return out-of-balance force [N], volume [m^3] and the compartments' defects."""
         model = self.model
         for name, value in self.pressure.items():
             model.outside[name].value = value
+        for chain, port in self._ports:
+            source = port.source + port.coupling * self._change(chain)
+            model.set_outflow(chain.exchange, port.conductance, source)
         self._assemble(self._residual, model.residual)
         if model.balance is not None:
             self._residual.axpy(-model.balance_scale, model.balance)
@@ -156,6 +206,7 @@ class BorderedNewton:
         Raises:
             SolverError: no convergence, or the residual stays undefined.
         """
+        self._prepare_chains()
         norms = self.evaluate()
         course: list[float] = []
         for iteration in range(tolerances.iterations):
@@ -231,6 +282,7 @@ class BorderedNewton:
                 raise SolverError(str(error)) from error
             schur[i, i] += capacity + dt * (self._conductance[name] - part.inflow_slope(pressure))
             right[i] += dt * self._columns[name].dot(self._delta)
+            schur[i, i] += dt * sum(port.uptake for chain, port in self._ports if chain.compartment == name)
             for j, other in enumerate(names):
                 schur[i, j] += dt * dt * self._columns[name].dot(self._solves[other])
         shift: Array = np.linalg.solve(schur, right) if names else np.zeros(0)

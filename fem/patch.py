@@ -27,11 +27,12 @@ from mpi4py import MPI
 
 from fem.arrays import Array
 from fem.barriers import mobility_factor
-from fem.body import MIDSAGITTAL, cell_volumes, denticulate_weight, modelled_domain
+from fem.body import MIDSAGITTAL, cell_volumes, channel_beyond, denticulate_weight, modelled_domain
 from fem.compartments import Compartment, CraniospinalCompartment, ElasticCompartment, SharedCompartment
+from fem.continuation import Chain
 from fem.domain import Domain
 from fem.errors import ModelError, SolverError
-from fem.laws.exchange import LinearOutflow
+from fem.laws.exchange import AffineOutflow
 from fem.laws.fibres import SmearedFibres
 from fem.laws.kinematics import FiniteStrain, SmallStrain
 from fem.laws.leak import FlapLeak
@@ -99,6 +100,7 @@ class PatchModel:
         leak_uptake: what of it is taken up where it leaks [m^3/s], all but a trace.
         whole: compartments of the body; ``compartments``: their parts in the modelled half, where it is one.
         compartment_pressure: of each compartment at the baseline [Pa].
+        beyond: state of the chain behind each cut at the baseline.
         formation: of CSF [m^3/s], to round-off what is absorbed and leaks at the baseline.
         rest: volume ratio at which epidural fat is free of stress, P1 function, 1 without clot.
         window_compliance: of the meshed sac, measured by a bolus [m^3/Pa].
@@ -132,7 +134,7 @@ class PatchModel:
             volume=parameters.solver.volume_tolerance * BOLUS,
             iterations=parameters.solver.max_iterations,
         )
-        self.newton = BorderedNewton(self.poro, self._shared(self._compartments(0.0)))
+        self.newton = BorderedNewton(self.poro, self._shared(self._compartments(0.0)), self.chains)
         self.posture_shift = 0.0
         self.find_baseline()
         if self.posture.up is not None:
@@ -148,11 +150,13 @@ class PatchModel:
         small = self.parameters.kinematics == "small"
         self.foramina = tuple(sorted(name for name in self.domain.surfaces if name.startswith("foramen_")))
         exchanges = [Exchange("foramina", self.foramina, "e", materials.foramina)] if self.foramina else []
+        self.chains = []
         for end in ("cranial", "caudal"):
-            conductance = self._end_conductance(end)
-            if conductance > 0:
-                surface = f"cut_{end}_epidural"
-                exchanges.append(Exchange(f"end_{end}", (surface,), "e", LinearOutflow(conductance / self.copies)))
+            channel = channel_beyond(spine, materials, end)
+            if channel is not None:
+                # what it conducts and gives back is set in every step
+                exchanges.append(Exchange(f"end_{end}", (f"cut_{end}_epidural",), "e", AffineOutflow(0.0, 0.0)))
+                self.chains.append(Chain(f"end_{end}", end, channel.part(self.copies)))
         through_cut = CUT_CONDUCTANCE / self.copies
         links = [Link("cut_cranial_subarachnoid", "s", "cranial", through_cut)]
         if not spine.sac_closed:
@@ -237,21 +241,6 @@ class PatchModel:
             *(membrane for membrane in optional if membrane.surface in self.domain.surfaces),
         ]
 
-    def _end_conductance(self, end: str) -> float:
-        """Conductance of the canal that the window leaves out [m^3/(Pa s)].
-
-        A channel of mobility times area M that leaks g per length behaves as a fin: sqrt(M g) tanh(L sqrt(g/M)).
-        """
-        rest = self.spine.continuation[end]
-        if rest.epidural_length <= 0 or f"cut_{end}_epidural" not in self.spine.surfaces:
-            return 0.0
-        materials = self.parameters.materials
-        channel = materials.fat.mobility.mobility * rest.epidural_area
-        leak = materials.foramina.conductance * rest.foramina / rest.epidural_length
-        if leak <= 0:
-            return 0.0
-        return float(np.sqrt(channel * leak) * np.tanh(rest.epidural_length * np.sqrt(leak / channel)))
-
     def _cell_function(self, values: Array) -> Any:
         """Piecewise constant function from values per cell of the spine mesh."""
         function = fem.Function(fem.functionspace(self.domain.mesh, ("DG", 0)))
@@ -286,6 +275,9 @@ class PatchModel:
             span = float(self.spine.slab_edges[-1] - self.spine.slab_edges[0])
             per_length = max(window, SMALLEST_COMPLIANCE) / span
             below = per_length * max(self.spine.continuation["caudal"].sac_length, 1e-3)
+            chain = next((chain for chain in self.chains if chain.compartment == "caudal"), None)
+            if chain is not None:  # a part of it, within a bolus's time
+                below = max(below - self.copies * BOLUS_TIME * chain.port(BOLUS_TIME).uptake, SMALLEST_COMPLIANCE)
         whole: dict[str, Compartment] = {
             "cranial": CraniospinalCompartment(
                 pvi=csf.pvi,
@@ -310,6 +302,8 @@ class PatchModel:
     def find_baseline(self) -> None:
         """Balance the healthy state, lower the sac to the patient's pressure, and measure the window's compliance."""
         poro, newton = self.poro, self.newton
+        for chain in self.chains:
+            chain.rest(self.baseline_pressure["s"])
         all_pressures = np.concatenate([poro.dofs[name] for name in poro.pressures])
         newton.hold(all_pressures)
         compartments, newton.compartments = newton.compartments, {}
@@ -325,13 +319,15 @@ class PatchModel:
         newton.pressure = {name: self.baseline_pressure["s"] for name in newton.compartments}
         if self.patches:
             settle_leaks(self)
+            newton.advance_chains()
+        self.beyond = tuple(chain.state for chain in self.chains)
         self.baseline = poro.state.x.array.copy()
         self.compartment_pressure = dict(newton.pressure)
         newton.start = dict(newton.pressure)
         poro.previous.x.array[:] = self.baseline
-        self.window_compliance = self._measure_compliance(list(newton.compartments))
+        self.window_compliance = self._measure_compliance(list(newton.compartments), newton.exchange)
         newton.compartments = self._shared(self._compartments(self.window_compliance))
-        spinal = self._measure_compliance(["cranial"])
+        spinal = self._measure_compliance(["cranial"], newton.flow_into)
         self.whole = self._compartments(self.window_compliance, spinal)
         newton.compartments = self.compartments = self._shared(self.whole)
         newton.compartments["cranial"].capacity(self.baseline_pressure["s"])
@@ -342,6 +338,8 @@ class PatchModel:
 
     def adopt_baseline(self) -> None:
         """Let the present state be the one that changes count from."""
+        self.newton.advance_chains()
+        self.beyond = tuple(chain.state for chain in self.chains)
         self.baseline = self.poro.state.x.array.copy()
         self.poro.previous.x.array[:] = self.baseline
         self.compartment_pressure = dict(self.newton.pressure)
@@ -381,11 +379,12 @@ class PatchModel:
         set_point = csf.baseline_pressure if csf.set_point is None else csf.set_point
         return Regulation(set_point, csf.outflow_resistance, csf.formation)
 
-    def _measure_compliance(self, held: Sequence[str]) -> float:
-        """Volume taken up through cuts when the CSF pressure there rises as by a 1 mL bolus, over that rise [m^3/Pa].
+    def _measure_compliance(self, held: Sequence[str], flow: Callable[[str], float]) -> float:
+        """Volume taken up when the CSF pressure at the cuts rises as by a 1 mL bolus, over that rise [m^3/Pa].
 
         Args:
             held: compartments whose pressure is raised; the others follow by themselves.
+            flow: into a compartment [m^3/s], whose opposite counts.
         """
         poro, newton = self.poro, self.newton
         base = self.baseline_pressure["s"]
@@ -393,13 +392,13 @@ class PatchModel:
         assert isinstance(whole, CraniospinalCompartment)
         rise = whole.bolus_pressure(base, BOLUS) - base
         kept = dict(newton.compartments)
-        before = sum(newton.exchange(name) for name in held)  # what feeds a leak at rest
+        poro.step.value = BOLUS_TIME
+        before = sum(flow(name) for name in held)  # what feeds a leak at rest
         for name in held:
             newton.compartments[name] = ElasticCompartment(HELD_CAPACITY / self.copies)
             newton.pressure[name] = newton.start[name] = self.compartment_pressure[name] + rise
-        poro.step.value = BOLUS_TIME
         newton.solve(self.tolerances)
-        taken = (before - sum(newton.exchange(name) for name in held)) * BOLUS_TIME
+        taken = (before - sum(flow(name) for name in held)) * BOLUS_TIME
         poro.state.x.array[:] = self.baseline
         newton.compartments = kept
         newton.pressure, newton.start = dict(self.compartment_pressure), dict(self.compartment_pressure)

@@ -24,7 +24,7 @@ from fem.domain import Domain
 from fem.errors import ModelError
 from fem.forms import compile_form, integrate, with_constants
 from fem.laws.column import Column
-from fem.laws.exchange import Outflow
+from fem.laws.exchange import AffineOutflow, Outflow
 from fem.laws.fibres import Membrane, SmearedFibres, Surface
 from fem.laws.kinematics import FiniteStrain, Kinematics
 from fem.laws.leak import LeakLaw
@@ -378,6 +378,18 @@ class PoroModel:
         _, q = self.split(ufl.TestFunction(self.space))
         per_area = fem.Constant(self.domain.mesh, link.conductance / self.area[link.surface])
         return per_area * q[link.pressure] * self.ds(link.surface)
+
+    def set_outflow(self, exchange: str, conductance: float, source: float) -> None:
+        """Give an exchange with an affine law its conductance [m^3/(Pa s)] and its source [m^3/s]."""
+        law = self._exchange_laws[exchange]
+        assert isinstance(law, AffineOutflow)
+        law.conductance.value, law.source.value = conductance, source
+
+    def mean_over(self, exchange: str) -> Any:
+        """Compiled linear form that takes the mean of its pressure over an exchange's surface, one surface alone."""
+        part = next(part for part in self.setup.exchanges if part.name == exchange)
+        _, q = self.split(ufl.TestFunction(self.space))
+        return compile_form(self._spread * q[part.pressure] * self.ds(part.surfaces))
 
     def _inverse_areas(self) -> Any:
         """One over the reference area of the exchange surface that a cell touches (at most one)."""

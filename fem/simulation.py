@@ -39,6 +39,10 @@ ROUND_OFF = 100 * float(np.finfo(float).eps)
 """Relative round-off of a sum of flows over the vertices of a cut [1]."""
 
 
+ROUND_OFF_LENGTH = 0.1
+"""Length that turns the network's mobility into the conductance whose round-off was measured over all vertices [m]."""
+
+
 class Sink(Protocol):
     """Receives what a run produces; every rank calls it, rank 0 writes."""
 
@@ -67,6 +71,7 @@ class State:
         vector: mixed state, ghosts included.
         pressure: of each compartment [Pa].
         course: injections, fluids and leaks.
+        beyond: pressures in the chain behind each cut, and of its compartment [Pa].
         volume: CSF that left the window through its cuts so far [m^3]: cranial, caudal.
         iterations: Newton iterations so far.
         tip: site of the latest injection.
@@ -76,6 +81,7 @@ class State:
     vector: Array
     pressure: dict[str, float]
     course: CourseState
+    beyond: tuple[tuple[Array, float], ...]
     volume: dict[str, float]
     iterations: int = 0
     tip: Site | None = None
@@ -117,6 +123,7 @@ class Simulation:
             model.baseline.copy(),
             dict(model.compartment_pressure),
             self.course.state.copy(),
+            model.beyond,
             dict.fromkeys(("cranial", "caudal"), 0.0),
         )
         self.step_length, self.last_iterations = 0.0, 0
@@ -136,8 +143,7 @@ class Simulation:
         """
         model, poro, newton, state = self.model, self.model.poro, self.model.newton, self.state
         injected = self.course.prepare(state.time, length)
-        # Flows through the cuts are differences of products of this size: below their round-off nothing balances.
-        floor = ROUND_OFF * length * CUT_CONDUCTANCE * max(abs(p) for p in state.pressure.values())
+        floor = self._round_off(length)
         scale = max(injected, LEAST_VOLUME) / model.copies
         tolerance = max(self.parameters.solver.volume_tolerance * scale, floor)
         tolerances = replace(model.tolerances, volume=tolerance)
@@ -148,6 +154,7 @@ class Simulation:
         volume = dict(state.volume)
         for name in newton.pressure:
             volume[name] += model.copies * length * newton.exchange(name)
+        newton.advance_chains()
         self.course.commit(state.time, length, state.pressure["cranial"])
         latest = self.course.active(state.time)
         vector = poro.state.x.array.copy()
@@ -156,12 +163,19 @@ class Simulation:
             vector,
             dict(newton.pressure),
             self.course.state.copy(),
+            tuple(chain.state for chain in newton.chains),
             volume,
             state.iterations + iterations,
             latest[-1] if latest else state.tip,
             (vector - state.vector) / length,
         )
         self.last_iterations = iterations
+
+    def _round_off(self, length: float) -> float:
+        """Round-off of a step's volume balance [m^3]: flows in the sac are differences of products of this size."""
+        conductance = CUT_CONDUCTANCE + self.parameters.materials.network.mobility * ROUND_OFF_LENGTH
+        largest = max(abs(pressure) for pressure in self.state.pressure.values())
+        return ROUND_OFF * length * conductance * largest
 
     def _solve(self, state: State, length: float, tolerances: Any) -> int:
         poro, newton = self.model.poro, self.model.newton
@@ -185,6 +199,8 @@ class Simulation:
         self.state = state.copy()
         self.model.poro.state.x.array[:] = self.state.vector
         self.model.newton.pressure = dict(self.state.pressure)
+        for chain, beyond in zip(self.model.newton.chains, self.state.beyond, strict=True):
+            chain.restore(beyond)
         self.course.restore(self.state.course)
         self._last_step, self._rates = self.parameters.time.first_step, self.rates(self.state.time)
 

@@ -37,14 +37,16 @@ class StarlingForamen:
 
 
 @dataclass(frozen=True)
-class LinearOutflow:
-    """Outflow in proportion to pressure, both ways.
+class AffineOutflow:
+    """Outflow into something that has a pressure of its own, both ways.
 
     Attributes:
         conductance: of the whole boundary [m^3/(Pa s)].
+        source: inflow at the reference pressure [m^3/s].
     """
 
     conductance: Any
+    source: Any
 
     def rate(self, pressure: Any) -> Any:
-        return self.conductance * pressure
+        return self.conductance * pressure - self.source

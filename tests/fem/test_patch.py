@@ -98,7 +98,7 @@ def test_an_injection_raises_pressures_and_squeezes_the_sac(paths):
     last = max(paths[1 * ML].rows, key=lambda row: row["csf_pressure_mmHg"])
     assert last["csf_pressure_rise_mmHg"] > 0.2
     assert last["epidural_pressure_needle_mmHg"] > last["csf_pressure_lumbar_mmHg"]
-    assert last["sac_area_min_ratio"] < 0.99
+    assert min(row["sac_area_min_ratio"] for row in paths[1 * ML].rows) < 0.99
     assert 0 < last["canal_occupancy_max"] < 1
 
 
@@ -155,7 +155,7 @@ def assert_both_sides(grid):
 
 def test_the_left_half_stands_for_the_whole(spine, parameters):
     # What the solver leaves out of balance differs between the two; near round-off discrete solutions are compared.
-    parameters = replace(parameters, solver=SolverControl(force_tolerance=1e-8, volume_tolerance=1e-11))
+    parameters = replace(parameters, solver=SolverControl(force_tolerance=1e-8, volume_tolerance=1e-10))
     model = PatchModel(MPI.COMM_WORLD, spine, parameters)
     whole = PatchModel(MPI.COMM_WORLD, spine, parameters, symmetry=False)
     assert (model.copies, whole.copies) == (2, 1)
@@ -181,7 +181,7 @@ def test_an_injection_beside_the_midline_takes_the_whole_canal(spine, parameters
 
 
 def test_a_pressure_at_which_the_window_is_the_whole_ends_the_run_and_keeps_what_was_reached(spine, parameters):
-    stiff = replace(parameters, csf=replace(parameters.csf, pvi=1.5 * ML))
+    stiff = replace(parameters, csf=replace(parameters.csf, pvi=5 * ML))
     stiff = replace(stiff, injections=(replace(stiff.injections[0], volume=2 * ML),))
     sink = Rows()
     (failure,) = simulate_volumes(build_model(MPI.COMM_WORLD, spine, stiff), stiff, {2 * ML: sink}).values()
