@@ -1,20 +1,32 @@
-"""Gauss-Newton on the logarithms of parameters with a Gaussian prior, and the posterior linearised where it ends."""
+"""Gauss-Newton on the logarithms of parameters with a Gaussian prior, and the posterior linearised where it ends.
+
+Predictions are linearised; the likelihood of a datum need not be normal and enters with its own second derivative.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from studies.calibrate.likelihood import Likelihood
+
 Array = npt.NDArray[np.float64]
 Model = Callable[[list[Array]], list[Array]]
-"""Predictions of all data at each of a list of points; what it computes at a time is its own business."""
+"""Predictions of all data at each of a list of points, NaN where there is none; what it computes at a time is its own
+business."""
 
 HALVINGS: Final = 4
-"""How often a step that makes things worse is halved."""
+"""How often a step that makes things worse, or leads where nothing can be computed, is halved."""
+LONGEST: Final = 1.0
+"""Largest change of a logarithm in one step: predictions are not linear further away than that."""
+
+
+class NoPredictionError(Exception):
+    """A point that the fit cannot do without has no prediction."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +38,7 @@ class Fit:
         covariance: of the posterior, linearised at the mode (p, p).
         jacobian: of the predictions (d, p).
         predicted: predictions at the mode (d,).
-        cost: half the sum of squares of the weighted misfits, prior included.
+        cost: minus the logarithm of the posterior but for a constant; for figures half the sum of squared misfits.
         iterations: Gauss-Newton steps taken.
         converged: whether the last step was below the tolerance.
         path: every point that was accepted, with its cost.
@@ -54,8 +66,7 @@ class Fit:
 
 def gauss_newton(
     model: Model,
-    measured: Array,
-    error: Array,
+    data: Sequence[Likelihood],
     prior: Array,
     prior_sigma: Array,
     step: float,
@@ -66,8 +77,7 @@ def gauss_newton(
 
     Args:
         model: predictions at points.
-        measured: data (d,).
-        error: their standard deviations (d,).
+        data: what each datum says (d,).
         prior: prior means (p,).
         prior_sigma: prior standard deviations (p,).
         step: of the forward differences.
@@ -76,10 +86,14 @@ def gauss_newton(
 
     Returns:
         The fit; `converged` is False where the steps ran out or none made it better.
+
+    Raises:
+        NoPredictionError: there is none at a point that was reached, or beside it.
     """
 
     def cost(point: Array, predicted: Array) -> float:
-        return 0.5 * float((((measured - predicted) / error) ** 2).sum() + (((point - prior) / prior_sigma) ** 2).sum())
+        misfit = sum(item.cost(float(value)) for item, value in zip(data, predicted, strict=True))
+        return misfit + 0.5 * float((((point - prior) / prior_sigma) ** 2).sum())
 
     point = prior.copy()
     path: list[tuple[tuple[float, ...], float]] = []
@@ -88,17 +102,17 @@ def gauss_newton(
         predicted, jacobian = _linearised(model, point, step)
         now = cost(point, predicted)
         path.append((tuple(float(value) for value in point), now))
-        weighted = jacobian / error[:, None]
-        hessian = weighted.T @ weighted + np.diag(prior_sigma**-2.0)
+        pull = np.array([item.pull(float(value)) for item, value in zip(data, predicted, strict=True)])
+        weight = np.array([item.weight(float(value)) for item, value in zip(data, predicted, strict=True)])
+        hessian = jacobian.T @ (weight[:, None] * jacobian) + np.diag(prior_sigma**-2.0)
         covariance: Array = np.asarray(np.linalg.inv(hessian), dtype=np.float64)
-        slope = weighted.T @ ((measured - predicted) / error) - (point - prior) / prior_sigma**2
-        change = covariance @ slope
+        change = covariance @ (jacobian.T @ pull - (point - prior) / prior_sigma**2)
         if np.abs(change).max() < tolerance:
             converged = True
             break
         if iterations == max_iterations:
             break
-        found = _descend(model, cost, point, change, now)
+        found = _descend(model, cost, point, change * min(1.0, LONGEST / np.abs(change).max()), now)
         if found is None:
             break
         iterations += 1
@@ -109,6 +123,8 @@ def gauss_newton(
 def _linearised(model: Model, point: Array, step: float) -> tuple[Array, Array]:
     beside = [point + step * direction for direction in np.eye(len(point))]
     here, *others = model([point, *beside])
+    if not np.isfinite([here, *others]).all():
+        raise NoPredictionError
     return here, np.column_stack([(other - here) / step for other in others])
 
 
