@@ -1,6 +1,8 @@
 """Gauss-Newton on the logarithms of parameters with a Gaussian prior, and the posterior linearised where it ends.
 
-Predictions are linearised; the likelihood of a datum need not be normal and enters with its own second derivative.
+Predictions are linearised by differences, which secants carry on from step to step: a prediction costs minutes. Where
+it seems to end it is linearised anew, so that mode and posterior rest on differences. The likelihood of a datum need
+not be normal and enters with its own second derivative.
 """
 
 from __future__ import annotations
@@ -95,29 +97,43 @@ def gauss_newton(
         misfit = sum(item.cost(float(value)) for item, value in zip(data, predicted, strict=True))
         return misfit + 0.5 * float((((point - prior) / prior_sigma) ** 2).sum())
 
-    point = prior.copy()
-    path: list[tuple[tuple[float, ...], float]] = []
-    converged, iterations = False, 0
-    while True:
-        predicted, jacobian = _linearised(model, point, step)
-        now = cost(point, predicted)
-        path.append((tuple(float(value) for value in point), now))
+    def newton(point: Array, predicted: Array, jacobian: Array) -> tuple[Array, Array]:
         pull = np.array([item.pull(float(value)) for item, value in zip(data, predicted, strict=True)])
         weight = np.array([item.weight(float(value)) for item, value in zip(data, predicted, strict=True)])
         hessian = jacobian.T @ (weight[:, None] * jacobian) + np.diag(prior_sigma**-2.0)
         covariance: Array = np.asarray(np.linalg.inv(hessian), dtype=np.float64)
-        change = covariance @ (jacobian.T @ pull - (point - prior) / prior_sigma**2)
-        if np.abs(change).max() < tolerance:
+        return covariance, covariance @ (jacobian.T @ pull - (point - prior) / prior_sigma**2)
+
+    point = prior.copy()
+    predicted, jacobian = _linearised(model, point, step)
+    path = [(tuple(float(value) for value in point), cost(point, predicted))]
+    fresh, converged, iterations = True, False, 0
+    while not converged:
+        covariance, change = newton(point, predicted, jacobian)
+        small = bool(np.abs(change).max() < tolerance)
+        found = None
+        if not small and iterations < max_iterations:
+            short = change * min(1.0, LONGEST / float(np.abs(change).max()))
+            found = _descend(model, cost, point, short, path[-1][1])
+        if found is not None:
+            iterations += 1
+            jacobian = jacobian + _secant(jacobian, found[0] - point, found[1] - predicted)
+            point, predicted = found
+            path.append((tuple(float(value) for value in point), cost(point, predicted)))
+            fresh = False
+        elif not fresh:  # nothing is concluded from secants
+            predicted, jacobian = _linearised(model, point, step)
+            fresh = True
+        elif small:
             converged = True
+        else:
             break
-        if iterations == max_iterations:
-            break
-        found = _descend(model, cost, point, change * min(1.0, LONGEST / np.abs(change).max()), now)
-        if found is None:
-            break
-        iterations += 1
-        point = found
-    return Fit(point, covariance, jacobian, predicted, now, iterations, converged, tuple(path))
+    return Fit(point, covariance, jacobian, predicted, path[-1][1], iterations, converged, tuple(path))
+
+
+def _secant(jacobian: Array, moved: Array, changed: Array) -> Array:
+    """Broyden's update of rank one (1965): the smallest change of the Jacobian that explains the last step."""
+    return np.asarray(np.outer(changed - jacobian @ moved, moved) / (moved @ moved))
 
 
 def _linearised(model: Model, point: Array, step: float) -> tuple[Array, Array]:
@@ -130,13 +146,13 @@ def _linearised(model: Model, point: Array, step: float) -> tuple[Array, Array]:
 
 def _descend(
     model: Model, cost: Callable[[Array, Array], float], point: Array, change: Array, now: float
-) -> Array | None:
-    """The first point along a step, halved as often as allowed, at which the cost is lower."""
+) -> tuple[Array, Array] | None:
+    """The first point along a step, halved as often as allowed, at which the cost is lower, with its predictions."""
     for halving in range(HALVINGS + 1):
         candidate = point + change * 0.5**halving
         (predicted,) = model([candidate])
         if np.isfinite(predicted).all() and cost(candidate, predicted) < now:
-            return np.asarray(candidate)
+            return candidate, predicted
     return None
 
 

@@ -29,6 +29,8 @@ from tests.studies.fake_calibrate import (
 )
 
 STUDY = Path(package.__file__).parent / "default.toml"
+SETTINGS = ["calibrate.step=0.1"]
+"""The stand-in has no noise that asks for longer differences."""
 KEYS = [f"materials.{name}" for name in (MOBILITY, STORAGE, OUTFLOW)]
 DATA = ["bolus-2", "bolus-6", "higuchi-10", "pratt-15"]
 LIMIT = 1.22
@@ -67,7 +69,7 @@ def exact():
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
     out = tmp_path_factory.mktemp("calibrate") / "out"
-    assert calibrate(STUDY, out, (), 2, simulator=NAME) == 0
+    assert calibrate(STUDY, out, SETTINGS, 2, simulator=NAME) == 0
     return out
 
 
@@ -93,8 +95,9 @@ def test_the_fit_is_the_most_probable_point_with_its_posterior(fitted):
 def test_a_path_of_volumes_is_computed_once_and_no_point_twice(fitted):
     points = [path for path in (fitted / "runs").iterdir() if path.is_dir()]
     result = json.loads((fitted / "calibration.json").read_text())
-    # Three beside each accepted point; a step that was not halved leads to one more, which is the next base.
-    assert len(points) == 4 * len(result["path"])
+    # Differences at the start and at the end, between them one point a step, as none was halved.
+    assert result["iterations"] >= 1
+    assert len(points) == 4 + result["iterations"] + 3
     for point in points:
         assert sorted(path.name for path in point.iterdir()) == ["bolus-2", "pratt-15"]
         design = pd.read_csv(point / "bolus-2" / "design.csv")
@@ -160,7 +163,7 @@ def test_fitted_values_go_into_a_case_file(fitted):
 def test_the_same_again_is_the_same_and_computes_nothing(fitted):
     before = {path.name: path.stat().st_mtime_ns for path in (fitted / "runs").rglob("summary.json")}
     table = (fitted / "calibration.csv").read_text()
-    assert calibrate(STUDY, fitted, (), 1, simulator=NAME) == 0
+    assert calibrate(STUDY, fitted, SETTINGS, 1, simulator=NAME) == 0
     assert {path.name: path.stat().st_mtime_ns for path in (fitted / "runs").rglob("summary.json")} == before
     assert (fitted / "calibration.csv").read_text() == table
     with pytest.raises(InputError, match="holds another calibration"):
@@ -169,7 +172,7 @@ def test_the_same_again_is_the_same_and_computes_nothing(fitted):
 
 @pytest.mark.slow
 def test_from_nothing_it_is_the_same(fitted, tmp_path):
-    assert calibrate(STUDY, tmp_path / "other", (), 1, simulator=NAME) == 0
+    assert calibrate(STUDY, tmp_path / "other", SETTINGS, 1, simulator=NAME) == 0
     assert (tmp_path / "other" / "calibration.csv").read_text() == (fitted / "calibration.csv").read_text()
 
 
@@ -226,6 +229,25 @@ def test_a_step_that_leads_nowhere_is_halved_and_a_point_without_neighbours_ends
     assert fit.mode == pytest.approx([0.5], abs=1e-3)
     with pytest.raises(NoPredictionError):
         gauss_newton(model, [Measured(0.5, 0.1)], np.array([0.599]), np.array([9.0]), 0.01, 1e-3, 9)
+
+
+def test_between_start_and_end_secants_do():
+    asked = []
+
+    def model(points):
+        asked.extend(points)
+        return [np.array([np.exp(p[0]), p[0] * p[1]]) for p in points]
+
+    data, sigma = [Measured(4.0, 0.1), Measured(2.0, 0.1)], np.array([2.0, 2.0])
+    fit = gauss_newton(model, data, np.array([0.8, 0.8]), sigma, 1e-4, 1e-4, 20)
+    best = minimize(
+        lambda p: 0.5 * ((((model([p])[0] - [4.0, 2.0]) / 0.1) ** 2).sum() + (((p - 0.8) / 2.0) ** 2).sum()), [0.8, 0.8]
+    )
+    assert fit.converged
+    assert fit.mode == pytest.approx(best.x, abs=1e-3)
+    assert fit.jacobian == pytest.approx(
+        np.array([[np.exp(fit.mode[0]), 0.0], [fit.mode[1], fit.mode[0]]]), rel=1e-3, abs=1e-3
+    )
 
 
 def test_steps_are_short():
