@@ -259,11 +259,18 @@ def demo(out: Out = Path("results/demo"), jobs: Jobs = None) -> int:
 
 
 @app.command()
-def reference(out: Out = Path("results/reference"), settings: Set = None, jobs: Jobs = None) -> int:
+def reference(
+    out: Out = Path("results/reference"),
+    settings: Set = None,
+    jobs: Jobs = None,
+    only_collect: Annotated[
+        bool, typer.Option("--collect", help="compute nothing: tables and figures of whatever has finished")
+    ] = False,
+) -> int:
     """The reference sweep: volumes, levels and approaches, with table, maps and comparison."""
     from studies.demo import reference as run_reference
 
-    return run_reference(_writable(out), settings or [], jobs)
+    return run_reference(_writable(out), settings or [], jobs, only_collect)
 
 
 @app.command()

@@ -12,10 +12,11 @@ from studies.console import complain, say
 from studies.errors import InputError
 from studies.plot import PICTURES
 from studies.plot.sweep import draw_sweep
-from studies.results import TABLE
+from studies.protocols import sweeps_in
+from studies.results import TABLE, collect, shortfall
 from studies.study import read_study
 from studies.sweep import check, execute, prepare
-from studies.worker import FAILED, INTERRUPTED
+from studies.worker import DONE, FAILED, INTERRUPTED
 
 CASES: Final = Path(__file__).parent / "cases"
 STUDIES: Final = {"volume-level": "demo.toml", "higuchi": "higuchi.toml", "pratt": "pratt.toml"}
@@ -36,13 +37,14 @@ def demo(out: Path, jobs: int | None = None) -> int:
     return _studies(out, STUDIES, [MESH], jobs)
 
 
-def reference(out: Path, settings: Sequence[str] = (), jobs: int | None = None) -> int:
+def reference(out: Path, settings: Sequence[str] = (), jobs: int | None = None, only_collect: bool = False) -> int:
     """The reference sweep: its table and maps beside the comparison, in the folder itself; goes on where it stopped.
 
     Args:
         out: folder; the sweeps are folders in it.
-        settings: KEY=VALUE for every study, such as the size of the mesh.
+        settings: KEY=VALUE for every study, such as another size of the mesh than draft.
         jobs: cases at a time.
+        only_collect: compute nothing; table and figures of whatever has finished.
 
     Returns:
         Exit status.
@@ -50,11 +52,23 @@ def reference(out: Path, settings: Sequence[str] = (), jobs: int | None = None) 
     Raises:
         InputError: the folder holds something else.
     """
-    status = _studies(out, REFERENCE, settings, jobs)
+    status = _collected(out) if only_collect else _studies(out, REFERENCE, [MESH, *settings], jobs)
     if status != INTERRUPTED and (out / "reference" / TABLE).is_file():
         shutil.copyfile(out / "reference" / TABLE, out / REFERENCE_TABLE)
         draw_sweep(out / "reference", out / PICTURES)
     return status
+
+
+def _collected(out: Path) -> int:
+    """Tables and comparison of the sweeps in a folder as they stand."""
+    frames = [collect(sweep) for sweep in sweeps_in(out)]
+    if not frames:
+        raise InputError(str(out), "no sweep", "allowed is the folder of a reference sweep")
+    say(f"page:    {compare(out).resolve()}")
+    left = [text for text in map(shortfall, frames) if text]
+    for text in left:
+        say(text)
+    return FAILED if left else DONE
 
 
 def _studies(out: Path, studies: Mapping[str, str], settings: Sequence[str], jobs: int | None) -> int:

@@ -11,10 +11,10 @@ from typing import Any, Final
 import jinja2
 
 import fem
-from studies.clinical import measurements
+from studies.clinical import Measurement, measurements
 from studies.compare import CURVATURE, NO_SPREAD, NOT_COMPUTED, Comparison
 from studies.figures import Drawn
-from studies.protocols import DISPLACED, STATIC_RISE
+from studies.protocols import BOLUS, DISPLACED, STATIC_RISE
 from studies.provenance import commit, version
 from studies.relief.table import explained, strata
 from studies.runfolder import write_text
@@ -34,6 +34,7 @@ LIMITS: Final = (
 NAMES: Final = {
     DISPLACED: "lumbosacral CSF displaced",
     STATIC_RISE: "static epidural pressure rise",
+    BOLUS: "needle pressure rise 3 min after a bolus",
     CURVATURE: "growth of the static rise with volume, exponent",
     "spread_segments": "segments reached, both sides together",
     "spread_cranial_segments": "segments reached cranially",
@@ -82,7 +83,7 @@ def render(
         contested=len(contested),
         explained=explained(comparison.relief, comparison.plug_modelled),
         strata=strata(comparison.relief),
-        calibration=[row for quantity in NAMES for row in measurements("calibration", quantity)],
+        calibration=calibration_lines(),
         study=[_study_row(item) for item in comparison.study],
         draft=any(note.startswith("draft") for note in comparison.meshes),
         version=version(),
@@ -90,6 +91,21 @@ def render(
         commit=commit(),
     )
     write_text(page, text)
+
+
+def calibration_lines() -> list[str]:
+    """Every figure that a parameter may be chosen by, in words."""
+    return [
+        f"{row.study}, {row.volume_mL:g} mL of {row.injectate}: {NAMES[name]} {_said(row)} ({row.tag}; {row.note})"
+        for name in NAMES
+        for row in measurements("calibration", name)
+    ]
+
+
+def _said(row: Measurement) -> str:
+    if row.sense != "measured":
+        return f"{row.sense} {row.value:g} {row.unit}"
+    return f"{row.value:g}{'' if math.isnan(row.sd) else f' ± {row.sd:g}'} {row.unit}"
 
 
 def _study_row(item: Any) -> dict[str, Any]:

@@ -22,6 +22,11 @@ from studies.results import case_states, is_sweep, read_summary
 DISPLACED: Final = "csf_displaced_lumbosacral_mL"
 STATIC_RISE: Final = "epidural_pressure_static_rise_mmHg"
 STATIC: Final = "epidural_pressure_needle_rise_mmHg"
+BOLUS: Final = "epidural_pressure_bolus_rise_mmHg"
+BOLUS_DELAY: Final = 180.0
+"""Time after the end of a small bolus at which the pressure is looked at [s]; Thomas 1992."""
+HIGUCHI_DELAY: Final = 300.0
+"""Time after the end of the injection at which the images were read [s]; Higuchi 2005."""
 ML: Final = 1e-6
 
 
@@ -110,7 +115,7 @@ def is_higuchi(case: Case) -> bool:
         and case.patient == "healthy"
         and first.material == "saline"
         and _lumbar(case)
-        and case.time.follow_up >= 300.0
+        and case.time.follow_up >= HIGUCHI_DELAY
     )
 
 
@@ -140,7 +145,7 @@ def read_higuchi(outcome: Outcome) -> Reading:
         for value in (*window, outcome.at(DISPLACED, end + 60.0), outcome.at(DISPLACED, end + 900.0))
         if not math.isnan(value)
     ]
-    value = outcome.at(DISPLACED, end + 300.0)
+    value = outcome.at(DISPLACED, end + HIGUCHI_DELAY)
     return Reading(outcome.volume_mL, value, min(band, default=math.nan), max(band, default=math.nan))
 
 
@@ -153,6 +158,11 @@ def read_pratt(outcome: Outcome) -> list[Reading]:
         if not math.isnan(rise):
             readings.append(Reading(round(volume, 6), rise, rise, rise))
     return readings
+
+
+def read_bolus(outcome: Outcome) -> float:
+    """Rise at the needle 3 min after the end of a bolus [mmHg]; NaN where the run did not get there."""
+    return outcome.at(STATIC, end_of_injection(outcome.case.injection[-1]) + BOLUS_DELAY)
 
 
 def interpolate(readings: list[Reading], volume_mL: float) -> Reading | None:

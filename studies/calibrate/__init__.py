@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,17 +12,27 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from studies.calibrate.fit import Array, Fit, gauss_newton, summary
+from studies.calibrate.fit import Array, Fit, NoPredictionError, gauss_newton, summary
 from studies.calibrate.study import NORMAL_95, Calibration, Datum, read_calibration
 from studies.console import complain, say
 from studies.errors import InputError
 from studies.files import locked, read_json, write_json, write_text
-from studies.protocols import COMPRESSION, DISPLACED, Outcome, outcomes, read_compression, read_higuchi, read_pratt
+from studies.protocols import (
+    BOLUS,
+    COMPRESSION,
+    DISPLACED,
+    Outcome,
+    outcomes,
+    read_bolus,
+    read_compression,
+    read_higuchi,
+    read_pratt,
+)
 from studies.provenance import commit, mesh_note, version
 from studies.reading import case_hash
-from studies.study import plan_study
-from studies.sweep import execute, prepare
-from studies.worker import DONE, FAILED, INTERRUPTED, SIMULATOR
+from studies.study import Plan, plan_study
+from studies.sweep import KEY_DIGITS, execute, prepare
+from studies.worker import DONE, FAILED, SIMULATOR
 
 RESULT: Final = "calibration.json"
 TABLE: Final = "calibration.csv"
@@ -31,7 +43,7 @@ NARROWED: Final = 0.9
 
 
 class _StoppedError(Exception):
-    """The solver gave up, or the user stopped it; the status says which."""
+    """The user stopped it, with the exit status that says so."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -58,8 +70,7 @@ def calibrate(
         try:
             fit = gauss_newton(
                 runs,
-                np.array([item.measurement.value for item in asked.data]),
-                np.array([item.error for item in asked.data]),
+                [item.likelihood for item in asked.data],
                 np.log([item.median for item in asked.parameters]),
                 np.array([item.sigma for item in asked.parameters]),
                 asked.section.step,
@@ -67,9 +78,10 @@ def calibrate(
                 asked.section.max_iterations,
             )
         except _StoppedError as stop:
-            if stop.status != INTERRUPTED:
-                complain(f"{out}: the fit needs every run; what was reached is kept, and the same command tries again")
             return stop.status
+        except NoPredictionError:
+            complain(f"{out}: the fit needs every run; what was reached is kept, and the same command tries again")
+            return FAILED
         _write(asked, fit, out, runs.notes)
     for line in told(asked, fit):
         say(line)
@@ -81,39 +93,64 @@ def calibrate(
 
 
 class _Runs:
-    """Predictions of all data at points: a sweep per evaluation and datum, kept in the folder."""
+    """Predictions of all data at points, NaN where a run did not get there.
+
+    A folder per point, and in it a sweep per path: data that differ in the volume of their case only share one. A point
+    that comes again, in this call or a later one, is read and not computed.
+    """
 
     def __init__(self, asked: Calibration, out: Path, jobs: int | None, simulator: str) -> None:
         self.asked, self.out, self.jobs, self.simulator = asked, out, jobs, simulator
         self.evaluation = 0
         self.notes: set[str] = set()
+        self.paths = _paths(asked.data)
 
     def __call__(self, points: list[Array]) -> list[Array]:
         self.evaluation += 1
-        folders = [self.out / "runs" / f"{self.evaluation:03d}-{item.measurement.id}" for item in self.asked.data]
-        sweeps = []
-        for item, folder in zip(self.asked.data, folders, strict=True):
-            cases = [
-                {p.key: p.written(float(value)) for p, value in zip(self.asked.parameters, point, strict=True)}
-                for point in points
-            ]
-            plan = plan_study(item.tree | {"sweep": {"mode": "list", "cases": cases}}, self.asked.path)
-            sweeps.append(prepare(plan, folder, resume=True))
+        folders = [[self._folder(point) / name for name in self.paths] for point in points]
+        sweeps = [
+            prepare(self._plan(data, point), folder, resume=True)
+            for point, row in zip(points, folders, strict=True)
+            for folder, data in zip(row, self.paths.values(), strict=True)
+        ]
         status = execute(
             sweeps, self.jobs, resume=True, simulator=self.simulator, label=f"evaluation {self.evaluation}"
         )
-        if status != DONE:
+        if status not in (DONE, FAILED):
             raise _StoppedError(status)
-        columns = []
-        for item, folder in zip(self.asked.data, folders, strict=True):
-            found = sorted(outcomes(folder), key=lambda outcome: outcome.path.name)
-            self.notes |= {mesh_note(outcome.case) for outcome in found}
-            values = [read_datum(item, outcome) for outcome in found]
-            if len(values) != len(points) or not all(map(math.isfinite, values)):
-                complain(f"{folder}: {item.measurement.id} cannot be read off a run")
-                raise _StoppedError(FAILED)
-            columns.append(values)
-        return [np.array(row) for row in zip(*columns, strict=True)]
+        return [self._read(row) for row in folders]
+
+    def _written(self, point: Array) -> dict[str, Any]:
+        return {item.key: item.written(float(value)) for item, value in zip(self.asked.parameters, point, strict=True)}
+
+    def _folder(self, point: Array) -> Path:
+        name = hashlib.sha256(repr(self._written(point)).encode()).hexdigest()[:KEY_DIGITS]
+        return self.out / "runs" / name
+
+    def _plan(self, data: list[Datum], point: Array) -> Plan:
+        last = len(data[0].tree["injection"]) - 1
+        volumes = {item.measurement.volume_mL: item.tree["injection"][last]["volume"] for item in data}
+        cases = [{f"injection.{last}.volume": volume, **self._written(point)} for volume in volumes.values()]
+        return plan_study(data[0].tree | {"sweep": {"mode": "list", "cases": cases}}, self.asked.path)
+
+    def _read(self, folders: list[Path]) -> Array:
+        values: dict[str, float] = {}
+        for folder, data in zip(folders, self.paths.values(), strict=True):
+            for outcome in outcomes(folder):
+                self.notes.add(mesh_note(outcome.case))
+                at_volume = [item for item in data if abs(item.measurement.volume_mL - outcome.volume_mL) < 1e-6]
+                values |= {item.measurement.id: read_datum(item, outcome) for item in at_volume}
+        return np.array([values.get(item.measurement.id, math.nan) for item in self.asked.data])
+
+
+def _paths(data: Sequence[Datum]) -> dict[str, list[Datum]]:
+    """Data by the path of volumes that their cases share, under the name of the first."""
+    found: dict[str, tuple[str, list[Datum]]] = {}
+    for item in data:
+        tree = copy.deepcopy(item.tree)
+        tree["injection"][-1]["volume"] = ""
+        found.setdefault(repr(tree), (item.measurement.id, []))[1].append(item)
+    return dict(found.values())
 
 
 def read_datum(item: Datum, outcome: Outcome) -> float:
@@ -121,6 +158,8 @@ def read_datum(item: Datum, outcome: Outcome) -> float:
     row = item.measurement
     if row.quantity == DISPLACED:
         return read_higuchi(outcome).value
+    if row.quantity == BOLUS:
+        return read_bolus(outcome)
     if row.quantity in COMPRESSION:
         return read_compression(outcome, row.quantity)
     return next((step.value for step in read_pratt(outcome) if abs(step.volume_mL - row.volume_mL) < 1e-6), math.nan)
@@ -166,7 +205,10 @@ def rows(asked: Calibration, fit: Fit) -> list[dict[str, Any]]:
                 "posterior_low": math.exp(mode - NORMAL_95 * sigma),
                 "posterior_high": math.exp(mode + NORMAL_95 * sigma),
                 "width_ratio": ratio,
-                "told_by_data": "yes" if ratio < NARROWED else "hardly: the posterior is the prior",
+                "told_by_data": "yes" if ratio < NARROWED else "hardly: the posterior is as wide as the prior",
+                "range_low": item.low,
+                "range_high": item.high,
+                "within_range": "no" if item.outside(math.exp(mode)) else "yes",
             }
         )
     return made
@@ -180,6 +222,7 @@ def _write(asked: Calibration, fit: Fit, out: Path, notes: set[str]) -> None:
             "id": item.measurement.id,
             "quantity": item.measurement.quantity,
             "unit": item.measurement.unit,
+            "sense": item.measurement.sense,
             "measured": item.measurement.value,
             "error": item.error,
             "predicted": float(predicted),
@@ -197,7 +240,8 @@ def _write(asked: Calibration, fit: Fit, out: Path, notes: set[str]) -> None:
         "converged": fit.converged,
         "path": [{"logarithms": list(point), "cost": cost} for point, cost in fit.path],
         "error_of_a_datum": asked.section.spread,
-        "method": "Gauss-Newton on logarithms, log-normal priors, posterior linearised at the mode",
+        "method": "Gauss-Newton on logarithms, log-normal priors, normal errors of figures, probit of statements, "
+        "posterior linearised at the mode",
         "mesh": sorted(notes),
         "bloodpatch": version(),
         **commit(),
@@ -228,11 +272,11 @@ def told(asked: Calibration, fit: Fit) -> list[str]:
     lines = [
         f"{row['key']}: {_ranged(row, 'posterior')} {row['unit']}, prior {_ranged(row, 'prior')}, "
         f"width {row['width_ratio']:.2f} of it"
+        + (f"; OUTSIDE its range, {row['range_low']:g} to {row['range_high']:g}" if row["within_range"] == "no" else "")
         for row in rows(asked, fit)
     ]
     for item, predicted in zip(asked.data, fit.predicted, strict=True):
-        row = item.measurement
-        lines.append(f"{row.id}: predicted {predicted:.3g}, measured {row.value:.3g} ± {item.error:.2g} {row.unit}")
+        lines.append(f"{item.measurement.id}: predicted {predicted:.3g}, {item.told}")
     for i, a in enumerate(asked.parameters):
         for j, b in enumerate(asked.parameters[:i]):
             lines.append(f"correlation of {b.key} and {a.key}: {fit.correlation[i, j]:+.2f}")

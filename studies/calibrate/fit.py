@@ -1,20 +1,34 @@
-"""Gauss-Newton on the logarithms of parameters with a Gaussian prior, and the posterior linearised where it ends."""
+"""Gauss-Newton on the logarithms of parameters with a Gaussian prior, and the posterior linearised where it ends.
+
+Predictions are linearised by differences, which secants carry on from step to step: a prediction costs minutes. Where
+it seems to end it is linearised anew, so that mode and posterior rest on differences. The likelihood of a datum need
+not be normal and enters with its own second derivative.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from studies.calibrate.likelihood import Likelihood
+
 Array = npt.NDArray[np.float64]
 Model = Callable[[list[Array]], list[Array]]
-"""Predictions of all data at each of a list of points; what it computes at a time is its own business."""
+"""Predictions of all data at each of a list of points, NaN where there is none; what it computes at a time is its own
+business."""
 
 HALVINGS: Final = 4
-"""How often a step that makes things worse is halved."""
+"""How often a step that makes things worse, or leads where nothing can be computed, is halved."""
+LONGEST: Final = 1.0
+"""Largest change of a logarithm in one step: predictions are not linear further away than that."""
+
+
+class NoPredictionError(Exception):
+    """A point that the fit cannot do without has no prediction."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +40,7 @@ class Fit:
         covariance: of the posterior, linearised at the mode (p, p).
         jacobian: of the predictions (d, p).
         predicted: predictions at the mode (d,).
-        cost: half the sum of squares of the weighted misfits, prior included.
+        cost: minus the logarithm of the posterior but for a constant; for figures half the sum of squared misfits.
         iterations: Gauss-Newton steps taken.
         converged: whether the last step was below the tolerance.
         path: every point that was accepted, with its cost.
@@ -54,8 +68,7 @@ class Fit:
 
 def gauss_newton(
     model: Model,
-    measured: Array,
-    error: Array,
+    data: Sequence[Likelihood],
     prior: Array,
     prior_sigma: Array,
     step: float,
@@ -66,8 +79,7 @@ def gauss_newton(
 
     Args:
         model: predictions at points.
-        measured: data (d,).
-        error: their standard deviations (d,).
+        data: what each datum says (d,).
         prior: prior means (p,).
         prior_sigma: prior standard deviations (p,).
         step: of the forward differences.
@@ -76,51 +88,71 @@ def gauss_newton(
 
     Returns:
         The fit; `converged` is False where the steps ran out or none made it better.
+
+    Raises:
+        NoPredictionError: there is none at a point that was reached, or beside it.
     """
 
     def cost(point: Array, predicted: Array) -> float:
-        return 0.5 * float((((measured - predicted) / error) ** 2).sum() + (((point - prior) / prior_sigma) ** 2).sum())
+        misfit = sum(item.cost(float(value)) for item, value in zip(data, predicted, strict=True))
+        return misfit + 0.5 * float((((point - prior) / prior_sigma) ** 2).sum())
+
+    def newton(point: Array, predicted: Array, jacobian: Array) -> tuple[Array, Array]:
+        pull = np.array([item.pull(float(value)) for item, value in zip(data, predicted, strict=True)])
+        weight = np.array([item.weight(float(value)) for item, value in zip(data, predicted, strict=True)])
+        hessian = jacobian.T @ (weight[:, None] * jacobian) + np.diag(prior_sigma**-2.0)
+        covariance: Array = np.asarray(np.linalg.inv(hessian), dtype=np.float64)
+        return covariance, covariance @ (jacobian.T @ pull - (point - prior) / prior_sigma**2)
 
     point = prior.copy()
-    path: list[tuple[tuple[float, ...], float]] = []
-    converged, iterations = False, 0
-    while True:
-        predicted, jacobian = _linearised(model, point, step)
-        now = cost(point, predicted)
-        path.append((tuple(float(value) for value in point), now))
-        weighted = jacobian / error[:, None]
-        hessian = weighted.T @ weighted + np.diag(prior_sigma**-2.0)
-        covariance: Array = np.asarray(np.linalg.inv(hessian), dtype=np.float64)
-        slope = weighted.T @ ((measured - predicted) / error) - (point - prior) / prior_sigma**2
-        change = covariance @ slope
-        if np.abs(change).max() < tolerance:
+    predicted, jacobian = _linearised(model, point, step)
+    path = [(tuple(float(value) for value in point), cost(point, predicted))]
+    fresh, converged, iterations = True, False, 0
+    while not converged:
+        covariance, change = newton(point, predicted, jacobian)
+        small = bool(np.abs(change).max() < tolerance)
+        found = None
+        if not small and iterations < max_iterations:
+            short = change * min(1.0, LONGEST / float(np.abs(change).max()))
+            found = _descend(model, cost, point, short, path[-1][1])
+        if found is not None:
+            iterations += 1
+            jacobian = jacobian + _secant(jacobian, found[0] - point, found[1] - predicted)
+            point, predicted = found
+            path.append((tuple(float(value) for value in point), cost(point, predicted)))
+            fresh = False
+        elif not fresh:  # nothing is concluded from secants
+            predicted, jacobian = _linearised(model, point, step)
+            fresh = True
+        elif small:
             converged = True
+        else:
             break
-        if iterations == max_iterations:
-            break
-        found = _descend(model, cost, point, change, now)
-        if found is None:
-            break
-        iterations += 1
-        point = found
-    return Fit(point, covariance, jacobian, predicted, now, iterations, converged, tuple(path))
+    return Fit(point, covariance, jacobian, predicted, path[-1][1], iterations, converged, tuple(path))
+
+
+def _secant(jacobian: Array, moved: Array, changed: Array) -> Array:
+    """Broyden's update of rank one (1965): the smallest change of the Jacobian that explains the last step."""
+    return np.asarray(np.outer(changed - jacobian @ moved, moved) / (moved @ moved))
 
 
 def _linearised(model: Model, point: Array, step: float) -> tuple[Array, Array]:
     beside = [point + step * direction for direction in np.eye(len(point))]
     here, *others = model([point, *beside])
+    if not np.isfinite([here, *others]).all():
+        raise NoPredictionError
     return here, np.column_stack([(other - here) / step for other in others])
 
 
 def _descend(
     model: Model, cost: Callable[[Array, Array], float], point: Array, change: Array, now: float
-) -> Array | None:
-    """The first point along a step, halved as often as allowed, at which the cost is lower."""
+) -> tuple[Array, Array] | None:
+    """The first point along a step, halved as often as allowed, at which the cost is lower, with its predictions."""
     for halving in range(HALVINGS + 1):
         candidate = point + change * 0.5**halving
         (predicted,) = model([candidate])
         if np.isfinite(predicted).all() and cost(candidate, predicted) < now:
-            return np.asarray(candidate)
+            return candidate, predicted
     return None
 
 

@@ -12,10 +12,12 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, StrictInt
 
 from fem.parameters import parameter_table
+from fem.quantities import STATIC_DELAY
+from studies.calibrate.likelihood import Beyond, Likelihood, Measured
 from studies.case import Case, Section
 from studies.clinical import Measurement, measurements
 from studies.errors import InputError, shown
-from studies.protocols import COMPRESSION, DISPLACED, STATIC_RISE
+from studies.protocols import BOLUS, BOLUS_DELAY, COMPRESSION, DISPLACED, HIGUCHI_DELAY, STATIC_RISE
 from studies.quantities import dimension_of
 from studies.reading import (
     Tree,
@@ -29,7 +31,7 @@ from studies.reading import (
 )
 from studies.resolve import resolve
 
-READABLE: Final = (DISPLACED, STATIC_RISE, COMPRESSION[0])
+READABLE: Final = (DISPLACED, STATIC_RISE, BOLUS, COMPRESSION[0])
 """Quantities that can be read off a run; every datum of the calibration folder has one of them."""
 
 NORMAL_95: Final = 1.959963984540054
@@ -41,8 +43,7 @@ class ParameterSection(Section):
 
     key: str = Field(description="parameter of a law, such as materials.fat.mobility")
     prior: str | None = Field(
-        default=None,
-        description="median of the prior; default the table's value, or the middle of its range where that was fitted",
+        default=None, description="median of the prior; default the (geometric) middle of the table's range"
     )
     factor: Annotated[float, Field(gt=1.0, le=1e4)] | None = Field(
         default=None,
@@ -63,13 +64,13 @@ class CalibrateSection(Section):
     parameter: list[ParameterSection] = Field(min_length=1, description="parameters that are fitted")
     data: list[DataSection] = Field(min_length=1, description="data that they look at")
     spread: Literal["mean", "patients"] = Field(
-        default="mean", description="error of a datum: of the mean of the patients, or between patients"
+        default="patients", description="error of a datum: of the mean of the patients, or between patients"
     )
     step: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         default=0.1, description="step of the finite differences, in the logarithm of a parameter"
     )
     tolerance: Annotated[float, Field(gt=0.0, le=0.5)] = Field(
-        default=0.02, description="change of the logarithm of every parameter at which it ends"
+        default=0.05, description="change of the logarithm of every parameter at which it ends"
     )
     max_iterations: Annotated[StrictInt, Field(ge=1, le=50)] = Field(
         default=8, description="Gauss-Newton steps at most"
@@ -85,12 +86,19 @@ class Parameter:
         unit: in which values are written.
         median: of the log-normal prior, in `unit` (SI).
         sigma: standard deviation of its logarithm.
+        low, high: the table's range, in `unit`; NaN where it has none.
     """
 
     key: str
     unit: str
     median: float
     sigma: float
+    low: float = math.nan
+    high: float = math.nan
+
+    def outside(self, value: float) -> bool:
+        """Whether a value lies outside the table's range."""
+        return value < self.low or value > self.high
 
     def written(self, logarithm: float) -> Any:
         """The value as the case file takes it."""
@@ -100,7 +108,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Datum:
-    """A measured figure, its error, and the case that predicts it.
+    """A measured figure or statement, its error, and the case that predicts it.
 
     Attributes:
         error: standard deviation that the fit weighs it with.
@@ -110,6 +118,20 @@ class Datum:
     measurement: Measurement
     error: float
     tree: Tree
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """What it says about its prediction."""
+        row = self.measurement
+        if row.sense == "measured":
+            return Measured(row.value, self.error)
+        return Beyond(row.value, self.error, row.sense)
+
+    @property
+    def told(self) -> str:
+        """The datum in words: a figure with its error, or the limit and its side."""
+        row = self.measurement
+        return f"{'measured' if row.sense == 'measured' else row.sense} {row.value:.3g} ± {self.error:.2g} {row.unit}"
 
 
 @dataclass(frozen=True)
@@ -175,8 +197,9 @@ def _parameter(item: ParameterSection, where: str) -> Parameter:
             f"{where}.key", shown(item.key), "allowed is a parameter that is positive: its logarithm is fitted"
         )
     ranged = 0.0 < row.low < row.high
-    # A fitted default has seen the data: as a prior it would use them twice, and a second fit would not be the first.
-    median = math.sqrt(row.low * row.high) if row.tag == "calibrated" and ranged else row.value
+    # Not the table's value: once a fit was put there it has seen the data; they would be used twice, and a second fit
+    # would not give what the first gave.
+    median = math.sqrt(row.low * row.high) if ranged else row.value
     if item.prior is not None:
         try:
             median = float(item.prior) if row.unit == "1" else dimension_of(row.unit).parse(item.prior)
@@ -191,7 +214,7 @@ def _parameter(item: ParameterSection, where: str) -> Parameter:
         sigma = math.log(row.high / row.low) / (2 * NORMAL_95)
     else:
         raise InputError(f"{where}.factor", "nothing", "needed: the table gives this parameter no range")
-    return Parameter(item.key, row.unit, median, sigma)
+    return Parameter(item.key, row.unit, median, sigma, *((row.low, row.high) if ranged else ()))
 
 
 def _datum(item: DataSection, where: str, base: Tree, section: CalibrateSection, path: Path) -> Datum:
@@ -201,13 +224,25 @@ def _datum(item: DataSection, where: str, base: Tree, section: CalibrateSection,
         raise InputError(
             f"{where}.id", shown(item.id), f"allowed are calibration data only: {', '.join(sorted(known))}"
         )
-    error = row.sd / (math.sqrt(row.n) if section.spread == "mean" and row.n else 1.0)
+    error = _error(row, section.spread)
     if not error > 0.0:
         raise InputError(f"{where}.id", shown(item.id), "its source gives no spread, so that it cannot be weighed")
     tree = merged(base, item.case)
     case = resolve(absolute_mesh(validate_case(tree, f"{where}.case"), path), None, f"{where}.case")
     _check_protocol(row, case, f"{where}.case")
     return Datum(row, error, tree)
+
+
+def _error(row: Measurement, spread: Literal["mean", "patients"]) -> float:
+    """Standard deviation that a datum is weighed with.
+
+    The spread between patients stands for the error of a model of one mean anatomy, of which nothing better is known;
+    the error of the mean would say that the model has none. A statement about a limit comes without that spread (the
+    row's SD is that of the resting pressure): beside the error of the mean it is as uncertain as its limit is large.
+    """
+    if spread == "mean":
+        return row.sd / math.sqrt(row.n) if row.n else row.sd
+    return row.sd if row.sense == "measured" else row.value
 
 
 def _check_protocol(row: Measurement, case: Case, where: str) -> None:
@@ -221,7 +256,7 @@ def _check_protocol(row: Measurement, case: Case, where: str) -> None:
         raise InputError(
             f"{where}.injection", ", ".join(sorted(materials)), f"{row.id} was measured with {row.injectate}"
         )
-    needed = {DISPLACED: 300.0, STATIC_RISE: 20.0}.get(row.quantity, 0.0)
+    needed = {DISPLACED: HIGUCHI_DELAY, STATIC_RISE: STATIC_DELAY, BOLUS: BOLUS_DELAY}.get(row.quantity, 0.0)
     if case.time.follow_up < needed:
         raise InputError(
             f"{where}.time.follow_up", f"{case.time.follow_up:g} s", f"{row.id} is read {needed:g} s after the end"

@@ -24,6 +24,7 @@ class Measurement:
         n: patients; 0 where not given.
         sd: standard deviation between patients, or of a fit's residuals where the note says so; NaN where not given.
         stated_low, stated_high: range of the source; NaN where not given.
+        sense: whether the value was measured, or the source says only that the true one lies below or above it.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Measurement:
     note: str
     stated_low: float = math.nan
     stated_high: float = math.nan
+    sense: Literal["measured", "below", "above"] = "measured"
 
     @property
     def has_spread(self) -> bool:
@@ -89,6 +91,7 @@ def measurements(use: Literal["calibration", "validation"], quantity: str) -> li
                     note=str(row["note"]),
                     stated_low=_number(row["low"]),
                     stated_high=_number(row["high"]),
+                    sense=row.get("sense", "measured"),
                 )
             )
     return sorted(found, key=lambda row: row.volume_mL)

@@ -12,10 +12,8 @@ import pandas as pd
 
 import fem
 from fem.parameters import parameter_table
-from studies.clinical import FOLDER as CLINICAL
-from studies.clinical import measurements
 from studies.console import HEADLINE
-from studies.page import LIMITS, NAMES, TEMPLATES, render
+from studies.page import LIMITS, TEMPLATES, calibration_lines, render
 from studies.plot import PICTURES, draw_run, note_of
 from studies.plot.run import Run, duration, read_run
 from studies.plot.style import Picture
@@ -152,19 +150,6 @@ def write(page: Path, **values: Any) -> None:
         }
     )
     write_text(page, text)
-
-
-def calibration_lines() -> list[str]:
-    """Every figure that a parameter may be chosen by, in words."""
-    quantities = sorted(
-        {str(name) for path in (CLINICAL / "calibration").glob("*.csv") for name in pd.read_csv(path)["quantity"]}
-    )
-    return [
-        f"{row.study}, {row.volume_mL:g} mL of {row.injectate}: {NAMES.get(name, name)} {row.value:g}"
-        f"{'' if math.isnan(row.sd) else f' ± {row.sd:g}'} {row.unit} ({row.tag}; {row.note})"
-        for name in quantities
-        for row in measurements("calibration", name)
-    ]
 
 
 def embedded(picture: Picture) -> str:

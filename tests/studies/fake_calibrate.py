@@ -1,4 +1,4 @@
-"""A stand-in for the solver whose answers depend on two parameters in a known way."""
+"""A stand-in for the solver whose answers depend on three parameters in a known way."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from studies.solver import Folders
 from tests.studies import fake
 
 NAME = "tests.studies.fake_calibrate:simulate_group"
-OUTFLOW, STORAGE = "foramina.conductance", "veins.slope"
-REFERENCE = {OUTFLOW: 3e-13, STORAGE: 5e-5}
-POWERS = {"displaced": {OUTFLOW: -0.3, STORAGE: -0.2}, "needle": {OUTFLOW: -0.6, STORAGE: 0.1}}
-DISPLACED, NEEDLE = 4.0, 9.0
-"""At the reference values: lumbosacral CSF displaced by 10 mL [mL], needle rise at 15 mL [mmHg]."""
+MOBILITY, STORAGE, OUTFLOW = "fat.mobility", "veins.slope", "foramina.conductance"
+REFERENCE = {MOBILITY: 3e-7, STORAGE: 5e-5, OUTFLOW: 3e-13}
+POWERS = {
+    "displaced": {MOBILITY: -0.1, STORAGE: -0.2, OUTFLOW: -0.3},
+    "needle": {MOBILITY: -0.2, STORAGE: 0.1, OUTFLOW: -0.6},
+    "bolus": {MOBILITY: 0.05, STORAGE: -0.1, OUTFLOW: -0.5},
+}
+DISPLACED, NEEDLE, BOLUS = 4.0, 9.0, 0.8
+"""At the reference values: lumbosacral CSF displaced by 10 mL [mL]; needle rise [mmHg] at 15 mL of blood and after 2 mL
+of saline."""
 
 _row = fake.row
 
@@ -34,7 +39,11 @@ def row(case: Case, moment: float, step: float) -> dict[str, float]:
     out = _row(case, moment, step)
     volume, values = fake.injected(case, moment), material_values(case)
     out["csf_displaced_lumbosacral_mL"] = DISPLACED * volume / 10 * factor(values, "displaced")
-    out["epidural_pressure_needle_rise_mmHg"] = NEEDLE * (volume / 15) ** 2 * factor(values, "needle")
+    stepwise, bolus = (
+        NEEDLE * (volume / 15) ** 2 * factor(values, "needle"),
+        BOLUS * volume / 2 * factor(values, "bolus"),
+    )
+    out["epidural_pressure_needle_rise_mmHg"] = bolus if case.injection[0].material == "saline" else stepwise
     return out
 
 

@@ -11,6 +11,7 @@ from studies import clinical
 from studies.clinical import measurements, null_displaced, null_pressure, pratt
 from studies.compare import gather
 from studies.demo import CASES, STUDIES
+from studies.page import calibration_lines
 from studies.protocols import is_higuchi, is_pratt, is_volume_and_level
 from studies.study import read_study
 from studies.sweep import execute, prepare
@@ -105,9 +106,12 @@ def test_calibration_and_validation_are_kept_apart():
 
     calibration, validation = rows("calibration"), rows("validation")
     assert {place(row) for row in calibration}.isdisjoint({place(row) for row in validation})
-    assert {row["id"] for row in calibration} == {"higuchi-10", "pratt-15", "compression-3h"}
+    assert {row["id"] for row in calibration} == {"higuchi-10", "pratt-15", "compression-3h", "bolus-2", "bolus-6"}
     assert all(float(row["volume_mL"]) < 20 for row in calibration)
     assert all(row["tag"] for row in calibration + validation)
+    told = " ".join(calibration_lines())
+    assert all(f"{row['study']}, {float(row['volume_mL']):g} mL" in told for row in calibration)
+    assert "3 min after a bolus below 1.22 mmHg" in told
 
 
 def test_rows_agree_with_the_fits_they_come_from():

@@ -1,5 +1,6 @@
 """The reference sweep: what it varies, and what one command writes, on the stand-in's results."""
 
+import shutil
 import tomllib
 from functools import partial
 
@@ -10,6 +11,7 @@ import tomli_w
 
 from studies import demo
 from studies.case import INTERSPACES
+from studies.errors import InputError
 from studies.plot.maps import LEVEL, VOLUME, VOLUME_ML, map_figure
 from studies.plot.style import styled
 from studies.study import read_study
@@ -56,6 +58,22 @@ def test_one_command_writes_table_and_figures(tmp_path, monkeypatch):
     assert {"maps.svg", "sweep.svg", "relief.svg", "volume_and_level.svg", "time_course.svg"} <= figures
     lines = pd.read_csv(out / "comparison.csv")
     assert (lines["verdict"] != "not computed").any()
+    assert 'size = "draft"' in next((out / "reference" / "runs").iterdir()).joinpath("case.toml").read_text()
+
+    # A sweep that is not done gives its tables and figures, too, and computes nothing for them.
+    (away,) = (out / "reference" / "runs").glob("*-T6T7-20mL-*")
+    shutil.rmtree(away)
+    for path in (out / "figures").iterdir():
+        path.unlink()
+    assert demo.reference(out, only_collect=True) == 3
+    assert not away.exists()
+    partial_table = pd.read_csv(out / demo.REFERENCE_TABLE).set_index("case")
+    assert partial_table["state"].tolist().count("done") == 5
+    assert partial_table.loc[partial_table["state"] != "done", "injection.0.level"].tolist() == ["T6/T7"]
+    assert figures == {path.name for path in (out / "figures").glob("*.svg")}
+    with pytest.raises(InputError, match="no sweep"):
+        demo.reference(tmp_path / "nothing", only_collect=True)
+    assert not (tmp_path / "nothing").exists()
 
 
 def frame():
