@@ -11,12 +11,13 @@ import numpy as np
 from mpi4py import MPI
 
 from fem.arrays import Array
+from fem.composition import CUT_CONDUCTANCE
 from fem.course import TIME_RESOLUTION, Course, CourseState
 from fem.errors import SolverError
 from fem.observe import ML, Observer
 from fem.output import FieldSnapshot
 from fem.parameters import MMHG, PatchParameters
-from fem.patch import CUT_CONDUCTANCE, PatchModel, Site
+from fem.patch import PatchModel, Site
 from fem.quantities import STATIC_DELAY
 from geometry import SpineMesh
 

@@ -23,8 +23,9 @@ from mpi4py import MPI
 from fem.arrays import Array
 from fem.body import cell_volumes
 from fem.compartments import Compartment
+from fem.composition import HEALTHY_TRANSMURAL
 from fem.parameters import MMHG, PatchParameters
-from fem.patch import HEALTHY_TRANSMURAL, PatchModel
+from fem.patch import PatchModel
 from fem.simulation import Simulation
 from geometry import SpineMesh, Subregion
 from studies.verification.problem import Check, Problem, Result
