@@ -60,9 +60,7 @@ def this_processor():
 
 
 def test_processors_that_cannot_do_the_same_share_no_form(volume, tmp_path, monkeypatch, this_processor):
-    folders = {
-        name: mark(monkeypatch, tmp_path / name, text and text.format(mhz=2000)) for name, text in CPUS.items()
-    }
+    folders = {name: mark(monkeypatch, tmp_path / name, text and text.format(mhz=2000)) for name, text in CPUS.items()}
     assert len(set(folders.values())) == len(CPUS)
     # What varies between machines of a kind, or from one moment to the next, is none of it.
     again = {name: mark(monkeypatch, tmp_path / name, text and text.format(mhz=3000)) for name, text in CPUS.items()}
