@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
+import platform
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,9 @@ from geometry.cache import cache_folder
 
 JIT_OPTIONS: dict[str, Any] = {"cffi_extra_compile_args": ["-O3", "-march=native"], "timeout": 600}
 """Options of the form compiler: vectorised kernels halve the time of assembly."""
+CPUINFO = Path("/proc/cpuinfo")
+_INSTRUCTIONS = ("flags", "Features", "features", "isa", "cpu")
+"""Entries of it that say what a processor can do, by architecture."""
 
 
 def with_constants[Law](domain: Any, law: Law) -> Law:
@@ -36,9 +42,26 @@ def with_constants[Law](domain: Any, law: Law) -> Law:
 
 def compile_form(expression: Any) -> Any:
     """Compile a UFL form with the project's options, or take it from the cache; collective."""
-    folder = cache_folder("forms")
+    folder = forms_folder()
     with _only_compiler(folder) if _compiles(expression) else contextlib.nullcontext():
         return fem.form(expression, jit_options={**JIT_OPTIONS, "cache_dir": str(folder)})
+
+
+def forms_folder() -> Path:
+    """Folder of the compiled forms of this kind of processor: machines of other kinds may share the cache."""
+    return cache_folder("forms") / processor()
+
+
+@cache
+def processor() -> str:
+    """Mark of what this machine's processor can do, which decides what the compiler makes of `-march=native`."""
+    try:
+        lines = CPUINFO.read_text().splitlines()
+    except OSError:
+        lines = []  # not Linux: caches shared between its machines are rare, and the architecture has to do
+    entries = {name.strip(): value for name, _, value in (line.partition(":") for line in lines)}
+    able = [" ".join(sorted(entries.get(name, "").split())) for name in _INSTRUCTIONS]
+    return hashlib.sha256("\n".join([platform.machine(), *able]).encode()).hexdigest()[:12]
 
 
 def _compiles(expression: Any) -> bool:

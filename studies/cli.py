@@ -149,10 +149,7 @@ def sweep(
     if only_prepare:
         say(f"{out / 'plan.json'}: {len(plan.cases)} cases along {len(plan.groups)} paths")
         return DONE
-    status = execute([sweep], jobs, resume, executor=executor)
-    if status != INTERRUPTED:
-        say(f"{out / 'results.csv'}: {len(plan.cases)} cases")
-    return status
+    return execute([sweep], jobs, resume, executor=executor)
 
 
 @app.command()

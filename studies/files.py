@@ -119,6 +119,7 @@ def locked(folder: Path, patience: float = 0.0) -> Iterator[None]:
     Raises:
         BusyError: another process holds it.
         InputError: the folder cannot be made.
+        OSError: the disk is full.
     """
     deadline = time.monotonic() + patience
     stream = None

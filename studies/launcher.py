@@ -8,6 +8,8 @@ launcher is gone, the workers notice on the pipe that ties them to it.
 from __future__ import annotations
 
 import contextlib
+import gc
+import importlib
 import json
 import os
 import select
@@ -21,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+import mpi4py
+
 from studies.files import is_no_space
 from studies.process import search_path
 from studies.worker import NO_SPACE
@@ -30,6 +34,8 @@ PATIENCE: Final = 20.0
 """Seconds that a worker has to stop by itself."""
 LOST: Final = -1000
 """Exit status of a worker whose launcher is gone."""
+IMPORTED: Final = ("mpi4py.MPI", "basix.ufl", "meshio")
+"""What the launcher imports for its workers of what they need; dolfinx would start MPI there."""
 ONE_THREAD: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -209,7 +215,9 @@ def _tell(message: dict[str, Any]) -> None:
 
 
 def _work(message: dict[str, Any], leash: int, held: int) -> NoReturn:
-    """Be a worker; ends the process the usual way, so that MPI is left in order."""
+    """Be a worker: leaves MPI in order, and the process without taking apart what the launcher had imported."""
+    from mpi4py import MPI
+
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -221,16 +229,24 @@ def _work(message: dict[str, Any], leash: int, held: int) -> NoReturn:
         log = os.open(message["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         os.dup2(log, 1)
         os.dup2(log, 2)
+        MPI.Init_thread()
         status = work(message["arguments"])
+        MPI.Finalize()
     except OSError as error:
         status = NO_SPACE if is_no_space(error) else 1
     except BaseException:
         traceback.print_exc()
-    sys.exit(status)
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)
 
 
 def _warm_up() -> None:
-    """Import and look up once what every worker needs; nothing that starts MPI."""
+    """Import and look up once what every worker needs; MPI is loaded, and started by each worker for itself."""
+    mpi4py.rc.initialize = False
+    for name in IMPORTED:
+        importlib.import_module(name)
     from studies.modelversion import model_version
     from studies.provenance import commit, provenance
     from studies.reading import validate_case
@@ -244,6 +260,7 @@ def _warm_up() -> None:
 def main() -> None:
     """Entry of `python -m studies.launcher`."""
     _warm_up()
+    gc.freeze()  # else the first collection in a worker copies the pages of everything that was imported
     _Forking().serve()
 
 

@@ -16,14 +16,14 @@ from typing import Any, Final
 
 import pandas as pd
 
-from studies.console import Progressing, complain, counted
+from studies.console import Progressing, complain, counted, say
 from studies.errors import InputError
 from studies.executors import named_executor
 from studies.files import LOCK, finite, is_no_space, is_temporary, locked, read_json, replacing, write_json, write_text
 from studies.pool import Pool, StoppedError
 from studies.reading import case_toml
 from studies.resolve import end_of_injection
-from studies.results import collect, shortfall, with_numbers
+from studies.results import TABLE, collect, shortfall, with_numbers
 from studies.solver import run_key
 from studies.standing import LOGS, PLAN, RUNS, CaseState, case_states, counts, is_sweep, plan_mark, read_plan
 from studies.study import Plan, StudyCase
@@ -164,23 +164,21 @@ def execute(
     with contextlib.ExitStack() as locks:
         for folder in folders:
             locks.enter_context(locked(folder))
+        interrupted = False
         try:
             stopped = _compute(folders, jobs, resume, simulator, label, executor)
-            frames = [collect(folder) for folder in folders]
         except KeyboardInterrupt:
-            for folder in folders:
-                collect(folder)
+            interrupted = True
             states = [case for folder in folders for case in case_states(folder)]
-            complain(f"interrupted: {note(states)}; the same command goes on from here")
-            return INTERRUPTED
+            stopped = f"interrupted: {note(states)}; the same command goes on from here"
         except OSError as error:
             if not is_no_space(error):
                 raise
             stopped = f"{error.filename or folders[0]}: no space left on the disk; make room and call again"
-            frames = []
+        frames = _tables(folders)
     if stopped:
         complain(stopped)
-        return FAILED
+        return INTERRUPTED if interrupted else FAILED
     for frame in frames:
         if said := shortfall(frame):
             complain(said)
@@ -189,7 +187,27 @@ def execute(
         complain(f"{case.path}: {case.state}: {case.reason}")
     if len(wrong) > MAX_COMPLAINTS:
         complain(f"and {len(wrong) - MAX_COMPLAINTS} more; see bloodpatch status")
-    return DONE if all((frame["state"] == "done").all() for frame in frames) else FAILED
+    whole = len(frames) == len(folders) and all((frame["state"] == "done").all() for frame in frames)
+    return DONE if whole else FAILED
+
+
+def _tables(folders: Sequence[Path]) -> list[pd.DataFrame]:
+    """Write the tables of sweeps and say so; those that the disk has no room for are said to be missing."""
+    frames = []
+    for folder in folders:
+        try:
+            frame = collect(folder)
+        except OSError as error:
+            if not is_no_space(error):
+                raise
+            complain(
+                f"{folder}: no space left on the disk, its tables are not up to date; "
+                f"make room and call bloodpatch collect {folder}"
+            )
+            continue
+        frames.append(frame)
+        say(f"{folder / TABLE}: {counted(len(frame), 'case')}, {int((frame['state'] == 'done').sum())} done")
+    return frames
 
 
 def _compute(folders: Sequence[Path], jobs: int | None, resume: bool, simulator: str, label: str, executor: str) -> str:

@@ -22,7 +22,7 @@ from mpi4py import MPI
 
 from fem.arrays import Array
 from fem.body import cell_volumes
-from fem.compartments import Compartment
+from fem.compartments import ClosedCompartment
 from fem.composition import HEALTHY_TRANSMURAL
 from fem.parameters import MMHG, PatchParameters
 from fem.patch import PatchModel
@@ -194,30 +194,6 @@ def _back(model: PatchModel) -> float:
     return left
 
 
-@dataclass(frozen=True)
-class Filling:
-    """A compartment that is filled at a given rate [m^3/s], its own formation and absorption at rest."""
-
-    whole: Compartment
-    rate: float
-
-    def volume(self, pressure: float) -> float:
-        """As that of the compartment."""
-        return self.whole.volume(pressure)
-
-    def capacity(self, pressure: float) -> float:
-        """As that of the compartment."""
-        return self.whole.capacity(pressure)
-
-    def inflow(self, pressure: float) -> float:
-        """The rate."""
-        return self.rate
-
-    def inflow_slope(self, pressure: float) -> float:
-        """None."""
-        return 0.0
-
-
 @dataclass
 class Bolus(Problem):
     """The craniospinal pressure-volume index, window by window."""
@@ -242,7 +218,7 @@ def index(comm: MPI.Comm, span: Sequence[str], interspace: str) -> float:
     model, parameters = patch_of(comm, span, interspace)
     newton, csf = model.newton, parameters.csf
     to_baseline(model)
-    newton.compartments["cranial"] = Filling(newton.compartments["cranial"], ML / model.copies / BOLUS_TIME)
+    newton.compartments["cranial"] = ClosedCompartment(newton.compartments["cranial"], ML / model.copies / BOLUS_TIME)
     model.poro.step.value = BOLUS_TIME
     newton.solve(model.tolerances)
     risen = (newton.pressure["cranial"] - csf.reference_pressure) / (csf.baseline_pressure - csf.reference_pressure)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from studies import pool
 from studies.cli import main
+from tests.studies.sweeping import Inline
 
 CASE = '[[injection]]\nlevel = "L3/L4"\nvolume = "10 mL"\n'
 
@@ -38,3 +40,17 @@ def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
         return Called(status, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def inline(monkeypatch: pytest.MonkeyPatch) -> list[Inline]:
+    """The launchers of the sweeps of a test, which compute where they are."""
+    launchers: list[Inline] = []
+
+    def make() -> Inline:
+        launchers.append(Inline())
+        return launchers[-1]
+
+    monkeypatch.setattr(pool, "Launcher", make)
+    monkeypatch.setattr("studies.worker.stop_on_signals", lambda: None)
+    return launchers

@@ -15,7 +15,7 @@ from studies import pool
 from studies.resolve import build_anatomy
 from studies.solver import mesh_of
 from tests.studies.fake import FakeMesh, simulate_well
-from tests.studies.test_sweep_faults import Inline
+from tests.studies.sweeping import Inline
 
 CASE = """patient = "pdph"
 posture = "supine"

@@ -16,7 +16,7 @@ from studies.slurm import SUBMITTED, _queued
 from studies.standing import case_states, counts
 from studies.sweep import execute, prepare
 from tests.studies.fake import DEADLY, HARD, IMPOSSIBLE, NAME, SMALLER, STEP
-from tests.studies.test_sweep_faults import plan
+from tests.studies.sweeping import plan
 from tests.studies.test_sweep_kills import same
 
 SCRIPT = Path(__file__).with_name("slurm.sh")
@@ -73,7 +73,7 @@ import pathlib, sys
 import studies.slurm
 from studies.sweep import execute, prepare
 from tests.studies.fake import NAME
-from tests.studies.test_sweep_faults import plan
+from tests.studies.sweeping import plan
 studies.slurm.LOOK, studies.slurm.ASK = 0.5, 1.0
 out = pathlib.Path(sys.argv[1])
 sys.exit(execute([prepare(plan(out.parent, (20, 24, 25)), out)], 2, simulator=NAME, executor="slurm"))

@@ -24,7 +24,7 @@ from studies.study import numeric_column
 from studies.sweep import execute, prepare
 from studies.worker import run_group
 from tests.studies.fake import HARD, IMPOSSIBLE, NAME
-from tests.studies.test_sweep_faults import Inline, plan
+from tests.studies.sweeping import Inline, plan
 
 DOCS = ROOT / "docs" / "sweeps.md"
 

@@ -1,0 +1,93 @@
+"""What is tried again, and how: the ladder, what never is, and workers that never begin."""
+
+import itertools
+import json
+
+from studies.ladder import LADDER, cause_of, changes, on_rung
+from studies.results import table
+from studies.standing import case_states, counts
+from studies.sweep import execute, prepare
+from studies.worker import run_group
+from tests.studies.fake import FINER, HARD, IMPOSSIBLE, NAME, SMALLER
+from tests.studies.sweeping import by_rate, plan
+
+
+def test_convergence_climbs_the_ladder_and_says_so(tmp_path, inline):
+    out = tmp_path / "out"
+    made = plan(tmp_path, (20, SMALLER, FINER, HARD), ("5 mL",))
+    assert execute([prepare(made, out)], 1, simulator=NAME) == 3
+    frame = by_rate(out)
+    assert dict(frame["state"]) == {20: "done", SMALLER: "done", FINER: "done", HARD: "failed"}
+    assert dict(frame["retry_rung"]) == {
+        20: "", SMALLER: "smaller step", FINER: "finer load ramp", HARD: "finer load ramp",
+    }  # fmt: skip
+    rungs = [arguments[arguments.index("--rung") + 1] for arguments in inline[0].started]
+    assert sorted(rungs) == sorted("0" * 4 + "1" * 3 + "2" * 2)
+    run = out / frame.loc[FINER, "folder"]
+    status = json.loads((run / "status.json").read_text())
+    assert (status["state"], status["rung"], status["rung_name"]) == ("done", 2, "finer load ramp")
+    # The case is kept as asked for; what was changed is said.
+    assert 'first_step = "1 s"' in (run / "case.toml").read_text()
+    retry = json.loads((run / "provenance.json").read_text())["retry"]
+    assert retry["changes"]["time.first_step"] == "0.1 s"
+    assert retry["changes"]["time.injection_step"] == "0.25 s"
+    # The ladder has been climbed: without --resume nothing is tried again, with it from the beginning.
+    assert execute([prepare(made, out)], 1, simulator=NAME) == 3
+    assert inline[1].started == []
+    assert execute([prepare(made, out)], 1, resume=True, simulator=NAME) == 3
+    assert len(inline[2].started) == 3
+
+
+def test_every_rung_is_finer_than_the_one_before(tmp_path):
+    case = plan(tmp_path).cases[0].case
+    steps = [on_rung(case, rung) for rung in range(len(LADDER))]
+    for coarse, fine in itertools.pairwise(steps):
+        assert fine.time.first_step < coarse.time.first_step
+        assert fine.time.injection_step < coarse.time.injection_step
+        assert fine.solver.smallest_step < coarse.solver.smallest_step
+    assert set(changes(case, 1)) == {
+        "time.first_step", "time.injection_step", "time.max_step", "solver.smallest_step",
+    }  # fmt: skip
+    assert steps[0] == case
+    assert [step.injection for step in steps] == [case.injection] * len(LADDER)
+
+
+def test_a_climb_that_was_cut_off_goes_on_where_it_was(tmp_path, inline):
+    out = tmp_path / "out"
+    sweep = prepare(plan(tmp_path, (FINER,), ("5 mL",)), out)
+    assert run_group(out, "path-0001", NAME) == 3
+    (case,) = case_states(out)
+    assert (case.state, case.due) == ("failed", 1)
+    assert run_group(out, "path-0001", NAME) == 3
+    (case.path / "status.json").unlink()  # killed on the second rung
+    (case,) = case_states(out)
+    assert (case.state, case.due) == ("started", 1)
+    assert execute([sweep], 1, simulator=NAME) == 0
+    assert by_rate(out)["retry_rung"][FINER] == "finer load ramp"
+
+
+def test_invalid_is_never_tried_again(tmp_path, inline):
+    out = tmp_path / "out"
+    sweep = prepare(plan(tmp_path, (IMPOSSIBLE,), ("5 mL",)), out)
+    for resume in (False, True):
+        assert execute([sweep], 1, resume, NAME) == 3
+    assert [len(launcher.started) for launcher in inline] == [1, 0]
+    assert counts(case_states(out)) == {"invalid": 1}
+
+
+def test_causes():
+    from fem.errors import SolverError
+
+    assert cause_of(SolverError("no")) == "convergence"
+    assert cause_of(MemoryError()) == "infrastructure"
+    assert cause_of(OSError(5, "Input/output error")) == "infrastructure"
+    assert cause_of(AttributeError("x")) == "fault"
+
+
+def test_workers_that_never_begin_are_tried_three_times(tmp_path, inline, monkeypatch):
+    out = tmp_path / "out"
+    sweep = prepare(plan(tmp_path), out)
+    monkeypatch.setattr("tests.studies.sweeping.work", lambda arguments: -9)
+    assert execute([sweep], 1, simulator=NAME) == 3
+    assert len(inline[0].started) == 1 + 2 * 2  # first together, then each case alone
+    assert set(table(out)["reason"]) == {"the worker ended with status -9; see logs/path-0001.log; tried 3 times"}
