@@ -38,6 +38,7 @@ from studies.provenance import mesh_note
 from studies.relief.data import relief_rows
 from studies.relief.predicted import Held, hold, usable
 from studies.relief.table import row_table, stratum_table
+from studies.spinalshare import applies, at_shares
 
 TABLE: Final = "comparison.csv"
 PAGE: Final = "comparison.html"
@@ -52,7 +53,13 @@ NO_SPREAD: Final = "spread not given"
 
 @dataclass(frozen=True)
 class Line:
-    """One prediction beside one measurement and the null model."""
+    """One prediction beside one measurement and the null model.
+
+    Attributes:
+        predicted_at_share_032, predicted_at_share_069: the prediction at these spinal shares of the compliance, by the
+            ratios of the production case; NaN where they say nothing.
+        verdict_at_shares: the verdicts there; empty where there are none.
+    """
 
     quantity: str
     measurement: str
@@ -62,6 +69,8 @@ class Line:
     predicted: float
     predicted_low: float
     predicted_high: float
+    predicted_at_share_032: float
+    predicted_at_share_069: float
     measured: float
     measured_sd: float
     measured_low: float
@@ -69,6 +78,7 @@ class Line:
     unit: str
     n: int
     verdict: str
+    verdict_at_shares: str
     null_model: float
     beats_null: str
     tag: str
@@ -90,6 +100,7 @@ class Comparison:
         fitted: parameters that were calibrated.
         relief: published relief rates beside their predictions.
         plug_modelled: whether any case has a leak.
+        banded: whether rises can be told at other spinal shares of the compliance.
     """
 
     lines: tuple[Line, ...]
@@ -102,6 +113,7 @@ class Comparison:
     fitted: tuple[str, ...]
     relief: tuple[Held, ...] = ()
     plug_modelled: bool = False
+    banded: bool = False
 
     def frame(self) -> pd.DataFrame:
         """The table."""
@@ -128,7 +140,12 @@ def gather(folder: Path) -> Comparison:
     missing += [_how("study of volume and level", "demo", folder)] if not study else []
     if len(missing) == 3:
         raise InputError(str(folder), "no case that has a clinical counterpart", "; ".join(missing))
-    lines = [*_lines(DISPLACED, displaced, "displaced"), *_lines(STATIC_RISE, static, "static"), _curvature(static)]
+    banded = applies(item.case for item in found)
+    lines = [
+        *_lines(DISPLACED, displaced, "displaced"),
+        *_lines(STATIC_RISE, static, "static", banded),
+        _curvature(static),
+    ]
     lines += [line for quantity in SPREADS for line in _from_study(quantity, study, read_spread)]
     lines += [line for quantity in COMPRESSION for line in _from_study(quantity, study, read_compression)]
     return Comparison(
@@ -146,6 +163,7 @@ def gather(folder: Path) -> Comparison:
         fitted=tuple(row.key for row in parameter_table().values() if row.tag == "calibrated"),
         relief=tuple(hold(relief_rows(), usable(found))),
         plug_modelled=any(item.case.leak for item in found),
+        banded=banded,
     )
 
 
@@ -153,11 +171,11 @@ def _how(what: str, name: str, folder: Path) -> str:
     return f"{what} is not in this folder: bloodpatch sweep studies/cases/{name}.toml --out {folder / name}"
 
 
-def _lines(quantity: str, readings: list[Reading], kind: str) -> list[Line]:
+def _lines(quantity: str, readings: list[Reading], kind: str, banded: bool = False) -> list[Line]:
     rows = [*measurements("calibration", quantity), *measurements("validation", quantity)]
     null = null_displaced if kind == "displaced" else null_pressure
     return [
-        _line(row, interpolate(readings, row.volume_mL), null(row.volume_mL))
+        _line(row, interpolate(readings, row.volume_mL), null(row.volume_mL), banded)
         for row in sorted(rows, key=lambda row: row.volume_mL)
     ]
 
@@ -183,6 +201,8 @@ def _curvature(static: list[Reading]) -> Line:
         predicted=predicted,
         predicted_low=predicted,
         predicted_high=predicted,
+        predicted_at_share_032=math.nan,
+        predicted_at_share_069=math.nan,
         measured=middle,
         measured_sd=math.nan,
         measured_low=low,
@@ -190,6 +210,7 @@ def _curvature(static: list[Reading]) -> Line:
         unit="1",
         n=PRATT_PATIENTS,
         verdict=("inside" if low <= predicted <= high else "outside") if computed else NOT_COMPUTED,
+        verdict_at_shares="",
         null_model=NULL_EXPONENT,
         beats_null=_closer(predicted, NULL_EXPONENT, middle) if computed else "",
         tag="derived",
@@ -201,8 +222,10 @@ def _closer(predicted: float, null: float, measured: float) -> str:
     return "no null model" if math.isnan(null) else "yes" if abs(predicted - measured) < abs(null - measured) else "no"
 
 
-def _line(row: Measurement, reading: Reading | None, null: float) -> Line:
+def _line(row: Measurement, reading: Reading | None, null: float, banded: bool = False) -> Line:
     predicted = reading.value if reading else math.nan
+    shares = at_shares(row.quantity, predicted) if banded else (math.nan, math.nan)
+    told = ["inside" if row.holds(value) else "outside" for value in shares if row.has_spread and not math.isnan(value)]
     if reading is None:
         verdict, beats = NOT_COMPUTED, ""
     else:
@@ -217,6 +240,8 @@ def _line(row: Measurement, reading: Reading | None, null: float) -> Line:
         predicted=predicted,
         predicted_low=reading.low if reading else math.nan,
         predicted_high=reading.high if reading else math.nan,
+        predicted_at_share_032=shares[0],
+        predicted_at_share_069=shares[1],
         measured=row.value,
         measured_sd=row.sd,
         measured_low=row.low,
@@ -224,6 +249,7 @@ def _line(row: Measurement, reading: Reading | None, null: float) -> Line:
         unit=row.unit,
         n=row.n,
         verdict=verdict,
+        verdict_at_shares=" and ".join(told),
         null_model=null,
         beats_null=beats,
         tag=row.tag,
@@ -242,7 +268,7 @@ def compare(folder: Path) -> Path:
 
     comparison = gather(folder)
     comparison.frame().to_csv(folder / TABLE, index=False, lineterminator="\n")
-    row_table(comparison.relief).to_csv(folder / RELIEF_TABLE, index=False, lineterminator="\n")
+    row_table(comparison.relief, comparison.banded).to_csv(folder / RELIEF_TABLE, index=False, lineterminator="\n")
     stratum_table(comparison.relief).to_csv(folder / RELIEF_STRATA, index=False, lineterminator="\n")
     figures = draw(comparison, folder / "figures")
     page = folder / PAGE

@@ -19,7 +19,9 @@ from studies.plot.style import GREY, LINES, styled
 from studies.protocols import DISPLACED, ML, STATIC_RISE, Outcome
 from studies.relief.data import relief_rows
 from studies.relief.figure import relief_figures
+from studies.relief.predicted import RISE
 from studies.resolve import end_of_injection
+from studies.spinalshare import at_shares, ratios
 
 MOST_COLUMNS: Final = 4
 NOTE_LETTERS: Final = 17
@@ -53,6 +55,8 @@ def draw(comparison: Comparison, folder: Path) -> list[Drawn]:
         if comparison.relief:
             relief = relief_figures(comparison.relief, relief_rows())
             made += [(name, words, figure) for name, (figure, words) in relief.items()]
+        if comparison.banded:
+            made = [(name, f"{words}{_SHARES if name in BANDED else ''}", figure) for name, words, figure in made]
         for name, caption, figure in made:
             below = fill(f"{note}. Research use only.", int(NOTE_LETTERS * figure.get_figwidth()))
             figure.supxlabel(below, fontsize=7, color=GREY, x=0.01, ha="left")
@@ -81,6 +85,16 @@ _STUDY = (
 _TIME = "Cranial CSF pressure over time for each volume, by interspace. Lines: model."
 
 
+BANDED: Final = ("static_pressure", "volume_and_level", "relief")
+"""Figures of rises that depend on the spinal share of the compliance."""
+
+_SHARES: Final = (
+    " At spinal share .32 and .69 of the compliance, by the ratios of one case: CSF rise times "
+    f"{' and '.join(f'{ratio:.2f}' for ratio in ratios()[RISE])}, static epidural rise times "
+    f"{' and '.join(f'{ratio:.2f}' for ratio in ratios()[STATIC_RISE])}."
+)
+
+
 def _displaced(comparison: Comparison) -> Figure:
     figure = Figure(figsize=(5.2, 3.6))
     axes = figure.add_subplot()
@@ -107,6 +121,9 @@ def _static(comparison: Comparison) -> Figure:
     axes = figure.add_subplot()
     volume = [reading.volume_mL for reading in comparison.static]
     axes.plot(volume, [r.value for r in comparison.static], "C0-", label="model, 20 s after each step")
+    if comparison.banded:
+        low, high = zip(*(at_shares(STATIC_RISE, r.value) for r in comparison.static), strict=True)
+        axes.fill_between(volume, low, high, color="C0", alpha=0.18, lw=0, label="model, spinal share .32 to .69")
     span = np.linspace(0, 1.05 * max(volume), 100)
     axes.plot(span, [null_pressure(v) for v in span], ":", color=GREY, label="null model")
     _points(axes, STATIC_RISE, "Pratt 2014, fit and SD of residuals", special="pratt-final")

@@ -14,10 +14,12 @@ import fem
 from studies.clinical import Measurement, measurements
 from studies.compare import CURVATURE, NO_SPREAD, NOT_COMPUTED, Comparison
 from studies.figures import Drawn
-from studies.protocols import BOLUS, DISPLACED, STATIC_RISE
+from studies.protocols import BOLUS, DISPLACED, STATIC_RISE, Outcome
 from studies.provenance import commit, version
+from studies.relief.predicted import RISE
 from studies.relief.table import explained, strata
 from studies.runfolder import write_text
+from studies.spinalshare import SOURCE, at_shares, ratios
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -84,7 +86,9 @@ def render(
         explained=explained(comparison.relief, comparison.plug_modelled),
         strata=strata(comparison.relief),
         calibration=calibration_lines(),
-        study=[_study_row(item) for item in comparison.study],
+        study=[_study_row(item, comparison.banded) for item in comparison.study],
+        shares={name: [f"{ratio:.2f}" for ratio in pair] for name, pair in ratios().items()},
+        share_source=SOURCE,
         draft=any(note.startswith("draft") for note in comparison.meshes),
         version=version(),
         model_version=fem.MODEL_VERSION,
@@ -108,8 +112,14 @@ def _said(row: Measurement) -> str:
     return f"{row.value:g}{'' if math.isnan(row.sd) else f' ± {row.sd:g}'} {row.unit}"
 
 
-def _study_row(item: Any) -> dict[str, Any]:
+def _study_row(item: Outcome, banded: bool) -> dict[str, Any]:
+    def band(name: str) -> str:
+        low, high = at_shares(name, item.number(name))
+        return f"{low:.1f} and {high:.1f}" if banded and not math.isnan(low) else ""
+
     return {
+        "csf_band": band(RISE),
+        "static_band": band(STATIC_RISE),
         "level": item.level,
         "volume": f"{item.volume_mL:g}",
         "state": item.state,

@@ -149,6 +149,14 @@ LEGEND: Final = (
 )
 
 
+def _change(area: float, before: float) -> str:
+    """What a title says of an area against that before."""
+    if not before > 0:
+        return ""
+    percent = round(100 * (area / before - 1))
+    return f", {percent:+d} %".replace("-", "−") if percent else ", as before"
+
+
 def axial_figure(run: Run) -> tuple[Figure, str] | None:
     """Axial cuts before, at the peak and later; None where there are no fields."""
     chosen, missing = moments(run)
@@ -169,8 +177,7 @@ def axial_figure(run: Run) -> tuple[Figure, str] | None:
     for index, (axes, (title, parts)) in enumerate(zip(row, made, strict=True)):
         draw_axial(axes, parts, before if index else None, limits)
         sac, base = parts["thecal"].area, before["thecal"].area if before else math.nan
-        loss = "" if not index or not base > 0 else f", {100 * (sac / base - 1):+.0f} %"
-        axes.set_title(f"{title}\nsac {sac:.0f} mm²{loss}", fontsize=9)
+        axes.set_title(f"{title}\nsac {sac:.0f} mm²{_change(sac, base) if index else ''}", fontsize=9)
     scale_bar(row[0])
     legend = [item for item in LEGEND if "cord" not in str(item.get_label()) or not made[0][1]["cord"].empty]
     if any(CLOT in parts["epidural"].arrays for _, parts in made):

@@ -18,7 +18,10 @@ from studies.resolve import end_of_injection
 LONG: Final = 2 * HOUR
 """A run longer than this is drawn on a logarithmic axis of time."""
 
-TIME_TICKS: Final = (10.0, 60.0, 600.0, HOUR, 3 * HOUR, 12 * HOUR, DAY, 3 * DAY)
+TIME_TICKS: Final = (10.0, 60.0, 600.0, 3 * HOUR, 3 * DAY)
+"""Named on a logarithmic axis: their names stand clear of each other in a panel."""
+
+MINOR_TICKS: Final = (HOUR, 12 * HOUR, DAY)
 
 PRESSURES: Final = (
     ("csf_pressure_mmHg", "CSF, cranial"),
@@ -44,11 +47,8 @@ SHAPE: Final = (
     ("cord_area_min_ratio", "cord area"),
     ("cord_ap_min_ratio", "cord depth"),
 )
-LEAK: Final = (
-    ("leak_flow_mL_per_min", "leak [mL/min]"),
-    ("leak_coverage", "leak covered [1]"),
-    ("sleeve_coverage", "sleeve coated [1]"),
-)
+LEAK: Final = (("leak_flow_mL_per_min", "out of the leak"),)
+COVERAGE: Final = (("leak_coverage", "leak"), ("sleeve_coverage", "root sleeve"))
 CORD: Final = (("cord_displacement_max_mm", "cord, at most"),)
 PANELS: Final = (
     (PRESSURES, "pressure [mmHg]"),
@@ -57,7 +57,8 @@ PANELS: Final = (
     (SHAPE, "smallest over baseline [1]"),
     (VOLUMES, "volume so far [mL]"),
     (CORD, "displacement [mm]"),
-    (LEAK, "leak"),
+    (LEAK, "flow [mL/min]"),
+    (COVERAGE, "share covered by injectate [1]"),
 )
 
 
@@ -105,7 +106,7 @@ def _panel(axes: Axes, run: Run, names: tuple[tuple[str, str], ...], label: str)
         axes.set_xscale("log")
         ticks = [tick for tick in TIME_TICKS if tick <= run.end]
         axes.set_xticks(ticks, [duration(tick) for tick in ticks])
-        axes.minorticks_off()
+        axes.set_xticks([tick for tick in MINOR_TICKS if tick <= run.end], minor=True)
     else:
         axes.set_xlim(0, None)
     axes.set_ylabel(label)

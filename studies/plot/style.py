@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any, Final
 
 import matplotlib as mpl
@@ -38,8 +39,12 @@ LINES: Final = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 COVERED: Final = 0.10
 """Injected content per reference volume that counts as covered [1]; as in the names of the contract."""
 
-NOTE_SHARE: Final = 0.22
-"""Height kept free below a figure for its note [inch]."""
+NOTE_MARGIN: Final = 0.1
+NOTE_LINE: Final = 0.12
+"""Height kept free below a figure for its note, and for each of its lines [inch]."""
+
+NOTE_LETTERS: Final = 19
+"""Letters of the note that an inch holds."""
 
 FULL: Final = 1.0
 """Injected content at which the colour of the patch is full [1]."""
@@ -74,11 +79,12 @@ def styled() -> Iterator[None]:
 
 def save(figure: Figure, folder: Path, name: str, caption: str, note: str) -> Picture:
     """Write a figure as SVG and PNG, with a small note below it."""
-    share = NOTE_SHARE / figure.get_figheight()
+    below = fill(note, int(NOTE_LETTERS * (figure.get_figwidth() - 0.1)))
+    share = (NOTE_MARGIN + NOTE_LINE * (below.count("\n") + 1)) / figure.get_figheight()
     engine = figure.get_layout_engine()
     assert isinstance(engine, ConstrainedLayoutEngine)
     engine.set(rect=(0.0, share, 1.0, 1.0 - share))
-    figure.text(0.01, 0.06 / figure.get_figheight(), note, fontsize=7, color=GREY, ha="left", va="bottom")
+    figure.text(0.01, 0.06 / figure.get_figheight(), below, fontsize=7, color=GREY, ha="left", va="bottom")
     svg, png = folder / f"{name}.svg", folder / f"{name}.png"
     figure.savefig(svg, metadata={"Date": None}, dpi=200)
     figure.savefig(png)

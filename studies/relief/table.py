@@ -10,8 +10,9 @@ from typing import Any, Final
 import pandas as pd
 
 from studies.relief.data import ENDPOINTS, SYNDROMES, TARGETINGS, WINDOWS, ReliefRow
-from studies.relief.predicted import Band, Held
+from studies.relief.predicted import RISE, Band, Held
 from studies.relief.statistics import Association, associate, clopper_pearson, wilson
+from studies.spinalshare import at_shares
 
 DAY: Final = 86400.0
 WORDS: Final = {
@@ -22,13 +23,19 @@ WORDS: Final = {
 }
 
 
-def row_table(held: Sequence[Held]) -> pd.DataFrame:
-    """One line per primary row: relief with both intervals, volume, prediction."""
-    return pd.DataFrame([_line(number, item) for number, item in enumerate(held, 1)])
+def row_table(held: Sequence[Held], banded: bool = False) -> pd.DataFrame:
+    """One line per primary row: relief with both intervals, volume, prediction.
+
+    Args:
+        held: rows with their predictions.
+        banded: give the rise at other spinal shares of the compliance, too.
+    """
+    return pd.DataFrame([_line(number, item, banded) for number, item in enumerate(held, 1)])
 
 
-def _line(number: int, item: Held) -> dict[str, Any]:
+def _line(number: int, item: Held, banded: bool) -> dict[str, Any]:
     row, found = item.row, item.prediction
+    at_low, at_high = at_shares(RISE, item.rise) if banded else (math.nan, math.nan)
     score, exact = intervals(row)
     return {
         "number": number,
@@ -51,6 +58,8 @@ def _line(number: int, item: Held) -> dict[str, Any]:
         "volume_high_mL": found.volume_mL[1] if found else row.volume_high_mL,
         "volume_basis": row.volume_basis,
         **_columns("predicted_rise", "_mmHg", found.rise if found else None),
+        "predicted_rise_at_share_032_mmHg": at_low,
+        "predicted_rise_at_share_069_mmHg": at_high,
         **_columns("predicted_half_decay", "_s", found.half_decay if found else None),
         **_columns("predicted_leak_coverage", "", found.coverage if found else None),
         "stand_in_patient": bool(found and found.stand_in),

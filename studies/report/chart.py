@@ -30,6 +30,7 @@ def chart(
     labels: dict[str, str],
     group: Sequence[str] = (),
     filters: Sequence[str] = (),
+    logs: Sequence[str] = (),
 ) -> dict[str, Any]:
     """A chart of a table.
 
@@ -42,6 +43,7 @@ def chart(
         labels: names of columns for a reader.
         group: columns whose values make lines of their own.
         filters: columns that the reader may fix.
+        logs: those of `xs` whose axis is logarithmic; what is not positive is left out there.
     """
     if len(frame) > MOST_POINTS:
         step = math.ceil(len(frame) / MOST_POINTS)
@@ -50,7 +52,7 @@ def chart(
     rows = [{key: _plain(value) for key, value in row.items()} for row in frame[columns].to_dict("records")]
     data = {
         "rows": rows, "xs": list(xs), "ys": list(ys), "x": xs[0], "y": ys[0], "labels": labels, "group": list(group),
-        "filters": list(filters), "line": True,
+        "filters": list(filters), "logs": list(logs), "line": True,
     }  # fmt: skip
     text = json.dumps(data, ensure_ascii=False, allow_nan=False).replace("</", "<\\/").replace("<!--", "<\\!--")
     return {"id": name, "title": title, "json": Markup(text)}

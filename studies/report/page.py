@@ -15,6 +15,7 @@ from fem.parameters import parameter_table
 from studies.console import HEADLINE
 from studies.page import LIMITS, TEMPLATES, calibration_lines, render
 from studies.plot import PICTURES, draw_run, note_of
+from studies.plot.curves import LONG
 from studies.plot.run import Run, duration, read_run
 from studies.plot.style import Picture
 from studies.plot.sweep import HEADLINES, draw_sweep, numbers_of, order_of, varied_keys
@@ -38,11 +39,14 @@ def run_page(folder: Path, page: Path) -> None:
     shown = {name for name, _ in HEADLINE}
     headline = [_quantity(name, run) for name, _ in HEADLINE if name in run.summary]
     more = [_quantity(name, run) for name in run.summary if name not in shown and name != "mesh"]
-    series = run.series.assign(time_min=run.series["time_s"] / 60)
+    series = run.series.assign(time_min=run.series["time_s"] / 60, time_log_min=run.series["time_s"] / 60)
     columns = [str(name) for name in run.series if str(name) not in ("time_s", "step_s") and run.shows(str(name))]
-    labels = {"time_s": "time [s]", "time_min": "time [min]"} | {name: _labelled(name) for name in columns}
+    labels = {"time_s": "time [s]", "time_min": "time [min]", "time_log_min": "time [min], logarithmic"}
+    labels |= {name: _labelled(name) for name in columns}
     first = [name for name in ("csf_pressure_mmHg", "epidural_pressure_needle_mmHg") if name in columns]
+    shown_first = list(dict.fromkeys([*first, *columns]))
     xs = ["time_min", "time_s"] if run.end > 120 else ["time_s", "time_min"]
+    logs = ["time_log_min"] if run.end > LONG else []
     write(
         page,
         title=f"Epidural blood patch: {run.title}",
@@ -50,9 +54,7 @@ def run_page(folder: Path, page: Path) -> None:
         asked=asked(run),
         headline=headline,
         more=more,
-        charts=[chart("series", "Over time", series, xs, list(dict.fromkeys([*first, *columns])), labels)]
-        if columns
-        else [],
+        charts=[chart("series", "Over time", series, [*logs, *xs], shown_first, labels, logs=logs)] if columns else [],
         pictures=pictures,
         sure=_sure_of_run(run),
         provenance=[*_provenance(run.provenance), ("state", f"{run.state}, {duration(run.end)} of model time")],
@@ -171,7 +173,7 @@ def asked(run: Run) -> list[tuple[str, str]]:
     if anatomy.get("overrides"):
         lines.append(("anatomy", str(anatomy["overrides"])))
     lines.append(("CSF", ", ".join(f"{key} {value}" for key, value in tree.get("csf", {}).items())))
-    lines.append(("follow-up", str(tree["time"]["follow_up"])))
+    lines.append(("follow-up", duration(run.case.time.follow_up)))
     return lines
 
 

@@ -99,6 +99,7 @@ def _band(name: str, key: str, title: str) -> Kind:
 
 WINDOW: Final = _band("window", "anatomy.span", "Window")
 NETWORK: Final = _band("network", "materials.network.youngs_modulus", "Stiffness of the network (third medium)")
+SHARE: Final = _band("share", "csf.spinal_share", "Spinal share of the compliance")
 KINDS: Final = (
     MESH,
     STEPS,
@@ -112,7 +113,7 @@ KINDS: Final = (
         "Bending stiffness of the dura, spread over its neighbourhood",
     ),
     _band("slack", "materials.dura.slack_tension", "Slack tension of the dura"),
-    _band("share", "csf.spinal_share", "Spinal share of the compliance"),
+    SHARE,
     _band("radius", "solver.source_radius", "Radius of the source"),
 )
 """Studies, in the order of the tables."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,11 +20,13 @@ from studies.console import complain, say, table_console
 from studies.files import write_text
 from studies.plot.style import LINES, styled
 from studies.provenance import DEFAULT_STEPS
+from studies.spinalshare import QUANTITIES, SHARES
 from studies.verification.production import (
     CORD,
     HEADLINES,
     MESH,
     NETWORK,
+    SHARE,
     STEPS,
     Part,
     Production,
@@ -171,6 +173,17 @@ def stated_errors(production: Production) -> list[tuple[str, str, str]]:
     return [*rows, (DEFAULT_STEPS, error, "the same over steps in time")]
 
 
+def share_ratios(production: Production) -> list[tuple[str, float, float]]:
+    """Rows of ``studies/data/spinal_share.csv``: quantity, its value at the shares over that of the case as it is."""
+    part = production.part(SHARE.name)
+    labels = [] if part is None else [member.label for member in part.members]
+    if part is None or not {str(share) for share in SHARES} <= set(labels):
+        return []
+    low, high = (labels.index(str(share)) for share in SHARES)
+    values = {name: part.values(name) for name in QUANTITIES}
+    return [(name, v[low] / v[part.reference], v[high] / v[part.reference]) for name, v in values.items()]
+
+
 def _stated(part: Part, at: int) -> str:
     found = {words: part.convergence(name) for name, words in STATED.items()}
     shares = [f"{words} {_percent(one.index_at(at))} %" for words, one in found.items() if one is not None]
@@ -216,17 +229,27 @@ def _series(axes: Axes, part: Part, name: str, k: int) -> None:
 
 
 def write(production: Production, out: Path) -> list[Path]:
-    """Write ``production.csv``, ``.md``, ``.png`` and ``mesh_error.csv`` to a folder."""
+    """Write ``production.csv``, ``.md``, ``.png``, ``mesh_error.csv`` and ``spinal_share.csv`` to a folder."""
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "production.csv", csv_text(production))
     write_text(out / "production.md", markdown(production))
+    write_text(out / "mesh_error.csv", _table(("size", "error", "source"), stated_errors(production)))
+    write_text(
+        out / "spinal_share.csv", _table(("quantity", *(f"ratio_{x}" for x in SHARES)), share_ratios(production))
+    )
+    figure(production, out / "production.png")
+    return [out / f"production.{suffix}" for suffix in ("csv", "md", "png")] + [
+        out / "mesh_error.csv",
+        out / "spinal_share.csv",
+    ]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("size", "error", "source"))
-    writer.writerows(stated_errors(production))
-    write_text(out / "mesh_error.csv", stream.getvalue())
-    figure(production, out / "production.png")
-    return [out / f"production.{suffix}" for suffix in ("csv", "md", "png")] + [out / "mesh_error.csv"]
+    writer.writerow(head)
+    writer.writerows(rows)
+    return stream.getvalue()
 
 
 def tables(production: Production) -> Iterable[Table]:

@@ -13,6 +13,7 @@ from studies.compare import gather
 from studies.demo import CASES, STUDIES
 from studies.page import calibration_lines
 from studies.protocols import is_higuchi, is_pratt, is_volume_and_level
+from studies.spinalshare import QUANTITIES, applies, ratios
 from studies.study import read_study
 from studies.sweep import execute, prepare
 from tests.studies.fake import NAME
@@ -54,6 +55,41 @@ def test_table_says_inside_outside_and_null_model(folder, command):
     assert frame.loc["pratt-20", "beats_null"] == "no"
     assert frame.loc["pratt-15", "use"] == "calibration"
     assert frame.loc["pratt-30", "null_model"] == pytest.approx(4 * 6.16)
+
+
+def test_rises_stand_at_other_spinal_shares(folder, command):
+    assert command("compare", folder).status == 0
+    frame = pd.read_csv(folder / "comparison.csv").set_index("measurement")
+    low, high = ratios()["epidural_pressure_static_rise_mmHg"]
+    assert 1.0 < low < high
+    at = ["predicted_at_share_032", "predicted_at_share_069"]
+    predicted = 0.03 * 20**2
+    assert frame.loc["pratt-20", at].tolist() == pytest.approx([low * predicted, high * predicted])
+    # 10.75 with 8.8 between patients
+    assert high * predicted > 10.75 + 8.8 > low * predicted
+    assert frame.loc["pratt-20", "verdict_at_shares"] == "inside and outside"
+    assert frame.loc[["higuchi-10", "pratt-curvature"], at].isna().all(axis=None)
+    relief = pd.read_csv(folder / "relief.csv")
+    ratio = relief["predicted_rise_at_share_069_mmHg"] / relief["predicted_rise_mmHg"]
+    assert ratio.dropna().to_numpy() == pytest.approx(ratios()["csf_pressure_rise_mmHg"][1])
+    assert "carried over" in (folder / "comparison.html").read_text(encoding="utf-8")
+
+
+def test_ratios_are_those_of_the_committed_study():
+    with (Path(clinical.__file__).parents[2] / "results" / "production" / "production.csv").open() as stream:
+        rows = {row["quantity"]: row["values"] for row in csv.DictReader(stream) if row["study"] == "share"}
+    for name, pair in ratios().items():
+        values = dict(part.split(" = ") for part in rows[name].split("; "))
+        whole = float(values["as measured"])
+        assert pair == pytest.approx((float(values["0.32"]) / whole, float(values["0.69"]) / whole))
+    assert set(ratios()) == set(QUANTITIES)
+
+
+def test_a_share_of_its_own_has_no_band(case_file):
+    plan = read_study(case_file, ["injection.0.volume=5mL,10mL"])
+    assert applies(case.case for case in plan.cases)
+    own = read_study(case_file, ["injection.0.volume=5mL,10mL"], ["csf.spinal_share=0.32"])
+    assert not applies(case.case for case in own.cases)
 
 
 def test_page_stands_alone_and_states_its_limits(folder, command):

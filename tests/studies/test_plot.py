@@ -188,7 +188,7 @@ def test_leak_and_clot_are_shown_when_they_are_there(tmp_path):
     legends = [legend for axes in pictures["axial"][0].axes if (legend := axes.get_legend()) is not None]
     legend = [text.get_text() for legend in legends for text in legend.get_texts()]
     assert "edge of the clot (content 10 %)" in legend
-    assert "leak" in [axes.get_ylabel() for axes in pictures["over_time"][0].axes]
+    assert "flow [mL/min]" in [axes.get_ylabel() for axes in pictures["over_time"][0].axes]
     bare = {name: make(read_run(make_run(tmp_path / "bare", (0.0, 18.0)))) for name, make in FIGURES if name != "space"}
-    assert "leak" not in [axes.get_ylabel() for axes in bare["over_time"][0].axes]
+    assert "flow [mL/min]" not in [axes.get_ylabel() for axes in bare["over_time"][0].axes]
     assert "purple" not in bare["sagittal"][1]

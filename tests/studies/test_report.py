@@ -12,6 +12,7 @@ import pytest
 
 from studies.demo import CASES
 from studies.page import LIMITS
+from studies.plot.curves import LONG
 from studies.report.chart import MOST_POINTS, chart
 from studies.report.sure import bands
 from studies.study import read_study
@@ -30,7 +31,7 @@ def pages(tmp_path_factory):
     from studies.report import report
 
     top = tmp_path_factory.mktemp("pages")
-    run = make_run(top / "run")
+    run = make_run(top / "run", (0.0, 9.0, 18.0, 3 * 3600.0), time={"follow_up": "4 h"})
     vary = ["injection.0.volume=5mL,10mL,20mL", "injection.0.level=L3/L4,T8/T9", "csf.spinal_share=0.32,0.69"]
     case = top / "case.toml"
     case.write_text('[[injection]]\nlevel = "L3/L4"\nvolume = "10 mL"\n')
@@ -63,6 +64,15 @@ def test_page_of_a_run_says_how_sure_and_where_from(pages):
     for said in ("network stiffness", "spinal share", "volume balance", "time steps", "invented", "assumed",
                  "6 mL", "T11/T12", "ranks"):  # fmt: skip
         assert said in page, said
+
+
+def test_a_run_of_hours_has_a_logarithmic_axis_of_time(pages):
+    page = pages["run"].read_text(encoding="utf-8")
+    data = json.loads(re.search(r'<script type="application/json" id="series">(.*?)</script>', page, re.S)[1])
+    end = max(row["time_s"] for row in data["rows"])
+    assert end > LONG
+    assert data["logs"] == ["time_log_min"] == data["xs"][:1]
+    assert data["rows"][-1]["time_log_min"] == pytest.approx(end / 60, rel=1e-4)
 
 
 def test_page_of_a_sweep_gives_bands_over_what_is_not_known(pages):

@@ -203,6 +203,11 @@ def test_command_writes_tables_figure_and_stated_errors(
     assert errors["draft"].startswith("displaced CSF 14 %; static epidural rise ")
     assert errors["fine"] == "not measured"
     assert errors[DEFAULT_STEPS].startswith("displaced CSF 2.5 %")  # 1.25 times 2/102
+    with (out / "spinal_share.csv").open(encoding="utf-8") as stream:
+        ratios = {row["quantity"]: row for row in csv.DictReader(stream)}
+    rise = ratios["csf_pressure_rise_mmHg"]  # ten times the share, which is a half as measured
+    assert float(rise["ratio_0.32"]) == pytest.approx(0.64)
+    assert float(rise["ratio_0.69"]) == pytest.approx(1.38)
 
 
 def test_table_of_errors_has_what_reports_look_up(folder: Path) -> None:
