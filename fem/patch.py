@@ -94,6 +94,7 @@ class PatchModel:
         baseline: state vector of the patient's baseline (ghosts included).
         baseline_pressure: epidural and CSF pressure of the baseline [Pa], by ``e`` and ``s``.
         leaks: functions of the compiled forms that say where the dura leaks.
+        standing: posture whose columns can be given weight: upright where the patient stands up before and after.
         patches: of dura, one per leak.
         leak_flow: through the modelled part of each leak at the baseline [m^3/s].
         leak_uptake: what of it is taken up where it leaks [m^3/s], all but a trace.
@@ -110,6 +111,7 @@ class PatchModel:
         in_midline = all(i.side == "midline" and i.offset == 0 for i in parameters.injections)
         in_midline &= all(leak.side == "midline" for leak in parameters.leaks)
         self.posture = Posture.named(parameters.posture, spine.anatomy)
+        self.standing = Posture.named("upright", spine.anatomy) if parameters.stand_up else self.posture
         half = spine.left_half if symmetry and in_midline and self.posture.symmetric else None
         self.copies = 1 if half is None else 2
         self.domain = self._domain(half)
@@ -173,7 +175,7 @@ class PatchModel:
             links=links,
             fixed=fixed,
             lagged_transport=True,
-            columns=self.posture.columns(self.domain.mesh),
+            columns=self.standing.columns(self.domain.mesh),
             kinematics=SmallStrain() if small else FiniteStrain(),
         )
 

@@ -74,6 +74,8 @@ def simulate_volumes(
 
     began = clock.monotonic()
     path = Simulation(model, case(volumes[-1]))
+    lying_down = float("nan")
+    upright_before = path.upright() if parameters.stand_up else lying_down
     failures: dict[float, SolverError] = {}
     together = list(volumes)
 
@@ -130,6 +132,7 @@ def simulate_volumes(
                 failures[volume] = error
                 sinks[volume].failed(error)
             return
+        upright_after = path.upright() if parameters.stand_up else lying_down
         for volume in receivers:
             sinks[volume].finished(
                 {
@@ -140,6 +143,8 @@ def simulate_volumes(
                     "baseline_sac_area_ratio": path.observer.baseline_sac_ratio,
                     "mesh_quality_min": model.spine.quality().minimum,
                     "csf_pressure_posture_shift_mmHg": model.posture_shift / MMHG,
+                    "csf_pressure_upright_before_mmHg": upright_before / MMHG,
+                    "csf_pressure_upright_after_mmHg": upright_after / MMHG,
                     "needle_pressure_drop_mmHg": path.course.needle_drop() / MMHG,
                 }
             )

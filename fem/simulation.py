@@ -15,6 +15,7 @@ from fem.newton import Tolerances
 from fem.observe import Observer
 from fem.parameters import MMHG, PatchParameters
 from fem.patch import CUT_CONDUCTANCE, PatchModel, Site
+from fem.posture import stand_up
 from fem.quantities import STATIC_DELAY
 from geometry import SpineMesh
 
@@ -194,6 +195,12 @@ class Simulation:
         """Go back to a checkpoint."""
         self._enter(state.copy())
         self._last_step, self._rates = self.parameters.time.first_step, self.rates(self.state.time)
+
+    def upright(self) -> float:
+        """Cranial CSF pressure if the patient stood up now [Pa]; the state is left as it is."""
+        found = stand_up(self.model)
+        self._enter(self.state)
+        return found
 
     def mark(self, length: float) -> Mark:
         """The present point, before a step of some length."""
