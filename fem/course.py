@@ -12,22 +12,30 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from dolfinx import fem
+from scipy.optimize import brentq
 
 from fem.arrays import Array
 from fem.clot import Contents, Injectate
 from fem.compartments import Compartment, CraniospinalCompartment
-from fem.contribution import Craniospinal
-from fem.forms import compile_form, integrate, with_constants
-from fem.laws.leak import FlapLeak
+from fem.forms import compile_form, integrate
 from fem.leak import Leaks, Openness, drop_form
 from fem.needle import needle_table, pressure_drop
-from fem.parameters import MMHG, Injection, PatchParameters
+from fem.parameters import Injection, PatchParameters
 from fem.patch import PatchModel, Site
 from fem.sleeve import Sleeve
 from fem.species import SpeciesTransport
 
 TIME_RESOLUTION = 1e-9
 """Times closer than this are the same event [s]."""
+
+LEAST_SEAL = 1e-3
+"""Share of a leak that clot has to close for its plug to be followed [1]: less holds back a thousandth of the flow."""
+
+REACH = 1e4
+"""How far beside a known pressure another one is sought [Pa]."""
+
+ACCURACY = 1e-10
+"""Accuracy of a pressure that is sought [Pa]."""
 
 ACCOUNTS = ("injected", "foramina", "ends", "resorbed", "leaked", "entered", "lysed", "lost")
 """Cumulative volumes of the body [m^3]: ``leaked`` is CSF, less what of it flowed back; ``entered`` is injected fluid
@@ -42,19 +50,24 @@ class CourseState:
         injections: as far as they were or will be given; one that was stopped has the volume that went in.
         contents: of the modelled part.
         openness: of the leaks.
-        without_plug: cranial CSF pressure had no clot closed a leak [Pa].
+        plug: whether clot closes leaks.
         volume: accounts of the body [m^3], by ``ACCOUNTS``.
     """
 
     injections: tuple[Injection, ...]
     contents: Contents
     openness: Openness
-    without_plug: float
+    plug: bool
     volume: dict[str, float] = field(default_factory=lambda: dict.fromkeys(ACCOUNTS, 0.0))
 
     def copy(self) -> CourseState:
         """An independent copy."""
         return replace(self, contents=self.contents.copy(), openness=self.openness.copy(), volume=dict(self.volume))
+
+    def unplugged(self) -> CourseState:
+        """The same with every leak open for good."""
+        open_ = replace(self.openness.copy(), seal=np.zeros_like(self.openness.seal))
+        return replace(self.copy(), openness=open_, plug=False)
 
 
 class Course:
@@ -74,16 +87,14 @@ class Course:
         poro, leak = model.poro, model.poro.setup.leaks[0]
         pressures, ds = poro.split(poro.state)[1], poro.ds(leak.surfaces)
         self._flow = compile_form(self._mask * poro.leak_flux(leak, pressures) * ds)
-        unit = with_constants(model.domain.mesh, FlapLeak(1.0, model.leaks.flap, parameters.materials.hole.smoothing))
-        self._open = compile_form(self._mask * unit.flux(poro.leak_drop(leak, pressures)) * ds)
         cranial = model.whole["cranial"]
         assert isinstance(cranial, CraniospinalCompartment)
-        self.craniospinal = Craniospinal.of(cranial, [patch.leak for patch in model.patches])
+        self._craniospinal = replace(cranial, window_compliance=0.0, share=None)
         self.state = CourseState(
             parameters.injections,
             self.injectate.contents.copy(),
             self.leaks.at_rest(self._on_patches(self._drop) / self._areas()),
-            model.baseline_pressure["s"],
+            parameters.mechanisms.plug,
         )
 
     def _areas(self) -> Array:
@@ -174,24 +185,34 @@ class Course:
             return dict(whole)
         return {name: part for name, part in whole.items() if name != "cranial"}
 
-    def _pressures(self, before: float, step: float, now: Openness) -> float:
-        """Cranial CSF pressure without plug after a step; sets the pressure itself where displaced CSF raises none."""
-        pressure, copies = self.model.newton.pressure, self.model.copies
-        flow = copies * float(now.flow.sum())
-        if not self.parameters.mechanisms.pressure:
-            slope = sum(
-                patch.leak.conductance * (1 - seal)
-                for patch, seal, drop in zip(self.model.patches, now.seal, now.drop, strict=True)
-                if drop > 0 or not patch.leak.flap
-            )
-            pressure["cranial"] = self.craniospinal.leaking_only(before, step, flow, slope)
-        if not self.model.patches:
-            return pressure["cranial"]
-        conductance = np.array([patch.leak.conductance for patch in self.model.patches])
-        opened = conductance * self._on_patches(self._open) / self._areas()
-        return self.craniospinal.without_plug(
-            (before, self.state.without_plug), pressure["cranial"], step, flow, opened, now.drop
+    @property
+    def plugged(self) -> bool:
+        """Whether clot closes a leak to an extent that shows."""
+        return bool((self.state.openness.seal > LEAST_SEAL).any())
+
+    def _leaking_only(self, before: float, step: float, now: Openness) -> float:
+        """Cranial CSF pressure after a step in which nothing is displaced, from formation, absorption and leaks [Pa].
+
+        Args:
+            before: at the beginning [Pa].
+            step: its length [s].
+            now: flows and drops of the leaks at ``before``.
+        """
+        space = self._craniospinal
+        slope = sum(
+            patch.leak.conductance * (1 - seal)
+            for patch, seal, drop in zip(self.model.patches, now.seal, now.drop, strict=True)
+            if drop > 0 or not patch.leak.flap
         )
+        flow = self.model.copies * float(now.flow.sum())
+
+        def defect(pressure: float) -> float:
+            lost = flow + slope * (pressure - before)
+            return space.volume(pressure) - space.volume(before) - step * (space.inflow(pressure) - lost)
+
+        if defect(before) == 0.0:
+            return before
+        return float(brentq(defect, before - REACH, before + REACH, xtol=ACCURACY))
 
     def commit(self, time: float, step: float, before: float) -> None:
         """Carry, react and keep the accounts after a step has converged.
@@ -231,10 +252,11 @@ class Course:
             flow=self._on_patches(self._flow),
             drop=self._on_patches(self._drop) / self._areas(),
         )
-        plug = self.parameters.mechanisms.plug
+        plug = self.state.plug
         openness = self.leaks.next(now, injectate.clotted(), injectate.holding_pressure(), plug, begins)
-        without_plug = self._pressures(before, step, now)
-        self.state = CourseState(self.state.injections, injectate.contents, openness, without_plug, volume)
+        if not self.parameters.mechanisms.pressure:
+            model.newton.pressure["cranial"] = self._leaking_only(before, step, now)
+        self.state = CourseState(self.state.injections, injectate.contents, openness, plug, volume)
         self._write()
 
     # -- what is reported --------------------------------------------------------------------------------------------
@@ -244,10 +266,7 @@ class Course:
         injectate, nothing = self.injectate, float("nan")
         injected = injectate.injected()
         flow = self.state.openness.flow.sum() * self.model.copies
-        pressure, base = self.model.newton.pressure["cranial"], self.model.baseline_pressure["s"]
         return {
-            "rise_from_pressure_mmHg": (self.state.without_plug - base) / MMHG,
-            "rise_from_plug_mmHg": (pressure - self.state.without_plug) / MMHG,
             "leak_flow_mL_per_min": flow * 6e7 if self.model.patches else nothing,
             "leak_openness": self.leaks.openness(self.state.openness),
             "leak_coverage": self.leaks.coverage(injected),

@@ -198,16 +198,22 @@ class BorderedNewton:
         model.balance = forces
         return float(forces.norm())
 
-    def solve(self, tolerances: Tolerances) -> int:
+    def solve(self, tolerances: Tolerances, factorised: bool = False) -> int:
         """Iterate from the present state to convergence; return the number of factorisations.
 
         Each factorisation serves one full iteration and as many chord iterations as pay: those cost a twentieth of it.
+
+        Args:
+            tolerances: of the solution.
+            factorised: whether the latest factorisation is near enough for chord iterations to come first.
 
         Raises:
             SolverError: no convergence, or the residual stays undefined.
         """
         self._prepare_chains()
         norms = self.evaluate()
+        if factorised:
+            norms = self._chords(norms, tolerances)
         course: list[float] = []
         for iteration in range(tolerances.iterations):
             course.append(_excess(norms, tolerances))

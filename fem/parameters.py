@@ -406,7 +406,10 @@ class SolverControl:
 
 @dataclass(frozen=True)
 class PatchParameters:
-    """All that a patch simulation needs beside the mesh (SI units)."""
+    """All that a patch simulation needs beside the mesh (SI units).
+
+    ``stand_up``: whether the supine patient stands up for a look at the pressure, before the patch and at the end.
+    """
 
     materials: Materials
     csf: Csf
@@ -418,3 +421,4 @@ class PatchParameters:
     leaks: tuple[Leak, ...] = ()
     mechanisms: Mechanisms = Mechanisms()
     posture: str = "supine"
+    stand_up: bool = False

@@ -80,6 +80,7 @@ class PatchModel:
         baseline: state vector of the patient's baseline (ghosts included).
         baseline_pressure: epidural and CSF pressure of the baseline [Pa], by ``e`` and ``s``.
         leaks: functions of the compiled forms that say where the dura leaks.
+        standing: posture whose columns can be given weight: upright where the patient stands up before and after.
         patches: of dura, one per leak.
         leak_flow: through the modelled part of each leak at the baseline [m^3/s].
         leak_uptake: what of it is taken up where it leaks [m^3/s], all but a trace.
@@ -97,6 +98,7 @@ class PatchModel:
         in_midline = all(i.side == "midline" and i.offset == 0 for i in parameters.injections)
         in_midline &= all(leak.side == "midline" for leak in parameters.leaks)
         self.posture = Posture.named(parameters.posture, spine.anatomy)
+        self.standing = Posture.named("upright", spine.anatomy) if parameters.stand_up else self.posture
         half = spine.left_half if symmetry and in_midline and self.posture.symmetric else None
         self.copies = 1 if half is None else 2
         self.domain = self._domain(half)
@@ -133,7 +135,7 @@ class PatchModel:
     def _setup(self) -> Setup:
         made = Composition(self.domain, self.spine, self.parameters, self.copies)
         self.foramina, self.chains = made.foramina, made.chains()
-        return made.setup(self.leaks, self.rest, self.posture.columns(self.domain.mesh))
+        return made.setup(self.leaks, self.rest, self.standing.columns(self.domain.mesh))
 
     def _compartments(self, window: float, spinal: float | None = None) -> dict[str, Compartment]:
         """Compartments of the whole body.

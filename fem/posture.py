@@ -11,7 +11,8 @@ so that whoever does not leak stays in equilibrium.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +39,14 @@ HEART = "T6/T7"
 NO_LEAST = -1e9
 """Stands for a column that carries at any height [Pa]."""
 
+UP = (0.0, 0.0, 1.0)
+"""Where up is for whoever stands."""
+
 SETTLING = 1e5
 """Length of a step of the shift [s]: everything but the volume of CSF comes to rest."""
+
+STANDING = 60.0
+"""Time between lying and the look at the pressure upright [s]: CSF has come to rest, a patch has not; assumed."""
 
 STRIDE, LEAST_STRIDE = 0.25, 1e-3
 """Share of gravity that is added in a step of the shift, at first and at least [1]."""
@@ -77,7 +84,7 @@ class Posture:
         if name == "upright":
             if anatomy is None:
                 raise ModelError("upright needs the heights of head and heart, which a mesh of one's own does not have")
-            return cls((0.0, 0.0, 1.0), anatomy.length + HEAD_ABOVE_SPINE, anatomy.interspace_z(HEART), True)
+            return cls(UP, anatomy.length + HEAD_ABOVE_SPINE, anatomy.interspace_z(HEART), True)
         return cls((-1.0, 0.0, 0.0)) if name == "lateral" else cls()
 
     @property
@@ -110,26 +117,73 @@ def shift(model: PatchModel) -> None:
     Raises:
         SolverError: the shift was not found.
     """
-    poro, newton, density = model.poro, model.newton, model.parameters.materials.density
-    columns = poro.setup.columns
+    poro, newton = model.poro, model.newton
     cranial = model.whole["cranial"]
     assert isinstance(cranial, CraniospinalCompartment)
-    beyond = _beyond(model)
-    leaks = (model.leaks.density, model.leaks.uptake)
-    open_ = [function.x.array.copy() for function in leaks]
-    for function in leaks:
-        function.x.array[:] = 0.0  # the volume of CSF is conserved
-    poro.step.value = SETTLING
-    newton.start, newton.pressure = dict(model.compartment_pressure), dict(model.compartment_pressure)
+    newton.pressure = dict(model.compartment_pressure)
+    with _nothing_flows(model):
+        _tilt(model, model.posture, SETTLING / STRIDE)
+        newton.compartments["cranial"] = SharedCompartment(ClosedCompartment(cranial, 0.0), model.copies)
+        for _ in range(REPEATS):  # until nothing moves: the mobility is that of the state before
+            poro.previous.x.array[:] = poro.state.x.array
+            newton.start = dict(newton.pressure)
+            if newton.solve(model.shift_tolerances()) == 0:
+                break
+    model.posture_shift = newton.pressure["cranial"] - model.baseline_pressure["s"]
+    model.whole = dict(model.whole) | {"cranial": replace(cranial, venous=cranial.venous + model.posture_shift)}
+    model.adopt_baseline()
+
+
+def stand_up(model: PatchModel) -> float:
+    """Cranial CSF pressure of the model's present supine state a minute after standing up [Pa]; NaN where not found.
+
+    CSF neither forms nor leaks meanwhile, and nothing is injected. The model has to be brought back to its state.
+    """
+    kept = dict(model.newton.compartments)
+    try:
+        with _nothing_flows(model):
+            _tilt(model, model.standing, STANDING)
+        return model.newton.pressure["cranial"]
+    except SolverError:
+        return float("nan")
+    finally:
+        model.newton.compartments = kept
+        for column in model.poro.setup.columns.values():
+            column.weight.value = 0.0
+
+
+@contextmanager
+def _nothing_flows(model: PatchModel) -> Iterator[None]:
+    """No leak and no source meanwhile: the volume of CSF is conserved."""
+    functions = (model.leaks.density, model.leaks.uptake, *model.poro.supply.values())
+    kept = [function.x.array.copy() for function in functions]
+    try:
+        for function in functions:
+            function.x.array[:] = 0.0
+        yield
+    finally:
+        for function, values in zip(functions, kept, strict=True):
+            function.x.array[:] = values
+
+
+def _tilt(model: PatchModel, posture: Posture, time: float) -> None:
+    """Give the columns their weight, evenly over a time [s], with a cranial compartment that only the spine fills.
+
+    Raises:
+        SolverError: a posture on the way was not found.
+    """
+    poro, newton, density = model.poro, model.newton, model.parameters.materials.density
+    columns, cranial = poro.setup.columns, model.whole["cranial"]
+    beyond = _beyond(model, posture)
     done, stride = 0.0, STRIDE
     while done < 1.0:
         kept, pressures = poro.state.x.array.copy(), dict(newton.pressure)
         reached = min(1.0, done + stride)
         columns["s"].weight.value = reached * GRAVITY * density["csf"]
         columns["e"].weight.value = reached * GRAVITY * density["blood"]
-        rate = (reached - done) * beyond / SETTLING
+        poro.step.value = (reached - done) * time
         newton.compartments = dict(model.compartments)
-        newton.compartments["cranial"] = SharedCompartment(ClosedCompartment(cranial, -rate), model.copies)
+        newton.compartments["cranial"] = SharedCompartment(ClosedCompartment(cranial, -beyond / time), model.copies)
         poro.previous.x.array[:] = kept
         newton.start = dict(pressures)
         try:
@@ -141,28 +195,18 @@ def shift(model: PatchModel) -> None:
             if stride < LEAST_STRIDE:
                 raise SolverError(f"the posture was not reached: {error.reason}") from error
             continue
+        newton.advance_chains()
         done = reached
-    newton.compartments["cranial"] = SharedCompartment(ClosedCompartment(cranial, 0.0), model.copies)
-    for _ in range(REPEATS):  # until nothing moves: the mobility is that of the state before
-        poro.previous.x.array[:] = poro.state.x.array
-        newton.start = dict(newton.pressure)
-        if newton.solve(model.shift_tolerances()) == 0:
-            break
-    for function, values in zip(leaks, open_, strict=True):
-        function.x.array[:] = values
-    model.posture_shift = newton.pressure["cranial"] - model.baseline_pressure["s"]
-    model.whole = dict(model.whole) | {"cranial": replace(cranial, venous=cranial.venous + model.posture_shift)}
-    model.adopt_baseline()
 
 
-def _beyond(model: PatchModel) -> float:
+def _beyond(model: PatchModel, posture: Posture) -> float:
     """CSF that the spine cranial to the window takes up at the shift [m^3], at the window's compliance per length."""
     spine, density = model.spine, model.parameters.materials.density
     length = spine.continuation["cranial"].sac_length
-    if length <= 0 or model.posture.up != (0.0, 0.0, 1.0):
+    if length <= 0 or posture.up != UP:
         return 0.0
     top = float(spine.slab_edges[-1])
     per_length = model.window_compliance / float(spine.slab_edges[-1] - spine.slab_edges[0])
     height = np.linspace(top, top + length, POINTS)
-    load = model.posture.load(height, density["csf"], density["blood"])
+    load = posture.load(height, density["csf"], density["blood"])
     return float(per_length * np.trapezoid(load, height))

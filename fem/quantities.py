@@ -139,6 +139,12 @@ QUANTITIES: dict[str, Quantity] = {
     "csf_pressure_posture_shift_mmHg": Quantity(
         "mmHg", "cranial CSF pressure in the case's posture less that supine, before the patch, at conserved CSF volume"
     ),
+    "csf_pressure_upright_before_mmHg": Quantity(
+        "mmHg",
+        "cranial CSF pressure a minute after standing up, before the patch, at conserved CSF volume;"
+        " empty unless asked for",
+    ),
+    "csf_pressure_upright_after_mmHg": Quantity("mmHg", "the same at the end of the run"),
     "needle_pressure_drop_mmHg": Quantity(
         "mmHg", "largest drop in a needle of the case; empty where no gauge is given"
     ),

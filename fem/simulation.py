@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time as clock
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
 
 import numpy as np
 from mpi4py import MPI
@@ -14,10 +12,11 @@ from fem.arrays import Array
 from fem.composition import CUT_CONDUCTANCE
 from fem.course import TIME_RESOLUTION, Course, CourseState
 from fem.errors import SolverError
-from fem.observe import ML, Observer
-from fem.output import FieldSnapshot
+from fem.newton import Tolerances
+from fem.observe import Observer
 from fem.parameters import MMHG, PatchParameters
 from fem.patch import PatchModel, Site
+from fem.posture import stand_up
 from fem.quantities import STATIC_DELAY
 from geometry import SpineMesh
 
@@ -30,9 +29,6 @@ STOP_TRIALS = 4
 LEAST_VOLUME = 1e-8
 """Volume that the balance is measured against before anything is injected [m^3]."""
 
-INJECTION_FRAMES = 6
-"""Fields are written this many times while fluid is injected, at steps as they come, where no times are asked for."""
-
 READ_OUTS = (3 * 3600.0, 3 * 86400.0)
 """Times at which patches were looked at in patients [s]: their mass effect and their shrinkage."""
 
@@ -42,25 +38,6 @@ ROUND_OFF = 100 * float(np.finfo(float).eps)
 
 ROUND_OFF_LENGTH = 0.1
 """Length that turns the network's mobility into the conductance whose round-off was measured over all vertices [m]."""
-
-
-class Sink(Protocol):
-    """Receives what a run produces; every rank calls it, rank 0 writes."""
-
-    def row(self, row: Mapping[str, float]) -> None:
-        """Quantities after an accepted step; the first row is the baseline."""
-
-    def profile(self, rows: Sequence[Mapping[str, float]]) -> None:
-        """Quantities along the canal at an output time, one row per slab, with ``time_s``."""
-
-    def fields(self, snapshot: FieldSnapshot) -> None:
-        """Fields at an output time."""
-
-    def finished(self, extra: Mapping[str, float]) -> None:
-        """The run reached its end; figures of the run as a whole."""
-
-    def failed(self, error: SolverError) -> None:
-        """The run gave up; everything before was delivered."""
 
 
 @dataclass
@@ -76,6 +53,7 @@ class State:
         volume: CSF that left the window through its cuts so far [m^3]: cranial, caudal.
         iterations: Newton iterations so far.
         tip: site of the latest injection.
+        unplugged: the same patient and patch, had no clot closed a leak; None while that is this state itself.
     """
 
     time: float
@@ -86,6 +64,7 @@ class State:
     volume: dict[str, float]
     iterations: int = 0
     tip: Site | None = None
+    unplugged: State | None = None
     extrapolation: Array | None = field(default=None, repr=False)
 
     def copy(self) -> State:
@@ -96,6 +75,7 @@ class State:
             pressure=dict(self.pressure),
             course=self.course.copy(),
             volume=dict(self.volume),
+            unplugged=None if self.unplugged is None else self.unplugged.copy(),
             extrapolation=None,
         )
 
@@ -142,6 +122,28 @@ class Simulation:
         Raises:
             SolverError: Newton's method failed at this length.
         """
+        before = self.state
+        self._step(length)
+        after, iterations = self.state, self.last_iterations
+        if before.unplugged is not None:
+            injections = self.course.state.injections
+            course = replace(before.unplugged.course, injections=injections)
+            self._enter(replace(before.unplugged, course=course))
+            try:
+                # it moves with the run, but for what leaks
+                self._step(length, before.unplugged.vector + (after.vector - before.vector))
+            except SolverError:
+                self._enter(before)
+                raise
+            after.unplugged = self.state
+            after.iterations += self.last_iterations
+            self._enter(after)
+            self.last_iterations = iterations
+        elif self.course.plugged:
+            after.unplugged = replace(after.copy(), course=after.course.unplugged())
+
+    def _step(self, length: float, guess: Array | None = None) -> None:
+        """One step of the state at hand, from a guess with the factorisation that is there, or from scratch."""
         model, poro, newton, state = self.model, self.model.poro, self.model.newton, self.state
         injected = self.course.prepare(state.time, length)
         floor = self._round_off(length)
@@ -151,7 +153,7 @@ class Simulation:
         poro.step.value = length
         poro.previous.x.array[:] = state.vector
         newton.start = dict(state.pressure)
-        iterations = self._solve(state, length, tolerances)
+        iterations = self._solve(state, length, tolerances, guess)
         volume = dict(state.volume)
         for name in newton.pressure:
             volume[name] += model.copies * length * newton.exchange(name)
@@ -168,7 +170,7 @@ class Simulation:
             volume,
             state.iterations + iterations,
             latest[-1] if latest else state.tip,
-            (vector - state.vector) / length,
+            extrapolation=(vector - state.vector) / length,
         )
         self.last_iterations = iterations
 
@@ -178,32 +180,44 @@ class Simulation:
         largest = max(abs(pressure) for pressure in self.state.pressure.values())
         return ROUND_OFF * length * conductance * largest
 
-    def _solve(self, state: State, length: float, tolerances: Any) -> int:
+    def _solve(self, state: State, length: float, tolerances: Tolerances, near: Array | None) -> int:
         poro, newton = self.model.poro, self.model.newton
         guesses = [(state.vector, tolerances)]
-        if state.extrapolation is not None:
-            few = replace(tolerances, iterations=self.parameters.solver.guess_iterations)
+        few = replace(tolerances, iterations=self.parameters.solver.guess_iterations)
+        if near is not None:
+            guesses.insert(0, (near, few))
+        elif state.extrapolation is not None:
             guesses.insert(0, (state.vector + length * state.extrapolation, few))
         for guess, bounds in guesses:
             poro.state.x.array[:] = guess
             newton.pressure = dict(state.pressure)
             try:
-                return newton.solve(bounds)
+                return newton.solve(bounds, factorised=guess is near)
             except SolverError as error:
                 failure = error
         poro.state.x.array[:] = state.vector
         newton.pressure = dict(state.pressure)
         raise failure
 
+    def _enter(self, state: State) -> None:
+        """Let the model and the course be in a state."""
+        self.state = state
+        self.model.poro.state.x.array[:] = state.vector
+        self.model.newton.pressure = dict(state.pressure)
+        for chain, beyond in zip(self.model.newton.chains, state.beyond, strict=True):
+            chain.restore(beyond)
+        self.course.restore(state.course)
+
     def restore(self, state: State) -> None:
         """Go back to a checkpoint."""
-        self.state = state.copy()
-        self.model.poro.state.x.array[:] = self.state.vector
-        self.model.newton.pressure = dict(self.state.pressure)
-        for chain, beyond in zip(self.model.newton.chains, self.state.beyond, strict=True):
-            chain.restore(beyond)
-        self.course.restore(self.state.course)
+        self._enter(state.copy())
         self._last_step, self._rates = self.parameters.time.first_step, self.rates(self.state.time)
+
+    def upright(self) -> float:
+        """Cranial CSF pressure if the patient stood up now [Pa]; the state is left as it is."""
+        found = stand_up(self.model)
+        self._enter(self.state)
+        return found
 
     def mark(self, length: float) -> Mark:
         """The present point, before a step of some length."""
@@ -320,7 +334,16 @@ class Simulation:
             "newton_iterations": float(state.iterations),
             "injection_rate_mL_per_min": sum(self.rates(state.time)) * 6e7,
         }
-        return head | values, [{"time_s": state.time, **line} for line in profile]
+        return head | values | self._contributions(), [{"time_s": state.time, **line} for line in profile]
+
+    def _contributions(self) -> dict[str, float]:
+        """What pressure and plug each contribute to the CSF pressure."""
+        base, pressure = self.model.baseline_pressure["s"], self.state.pressure["cranial"]
+        unplugged = pressure if self.state.unplugged is None else self.state.unplugged.pressure["cranial"]
+        return {
+            "rise_from_pressure_mmHg": (unplugged - base) / MMHG,
+            "rise_from_plug_mmHg": (pressure - unplugged) / MMHG,
+        }
 
 
 def build_model(comm: MPI.Comm, spine: SpineMesh, parameters: PatchParameters) -> PatchModel:
@@ -331,116 +354,3 @@ def build_model(comm: MPI.Comm, spine: SpineMesh, parameters: PatchParameters) -
         ModelError: the parameters contradict each other.
     """
     return PatchModel(comm, spine, parameters)
-
-
-def simulate(model: PatchModel, parameters: PatchParameters, sink: Sink) -> None:
-    """Run one case from its baseline to the end of its follow-up.
-
-    Raises:
-        SolverError: a step failed; what was reached has been delivered and ``sink.failed`` called.
-    """
-    volume = parameters.injections[-1].volume
-    failures = simulate_volumes(model, parameters, {volume: sink})
-    if failures:
-        raise failures[volume]
-
-
-def simulate_volumes(
-    model: PatchModel, parameters: PatchParameters, sinks: Mapping[float, Sink]
-) -> dict[float, SolverError]:
-    """Run cases that differ only in the volume of the last injection: one injection path, one follow-up each.
-
-    Args:
-        model: at its baseline.
-        parameters: of the case with any of the volumes.
-        sinks: receiver of each case by its volume [m^3].
-
-    Returns:
-        The failures by volume; the other cases are complete.
-    """
-    volumes = sorted(sinks)
-    earlier, last = parameters.injections[:-1], parameters.injections[-1]
-
-    def case(volume: float) -> PatchParameters:
-        return replace(parameters, injections=(*earlier, replace(last, volume=volume)))
-
-    began = clock.monotonic()
-    path = Simulation(model, case(volumes[-1]))
-    failures: dict[float, SolverError] = {}
-    together = list(volumes)
-
-    shown = dict.fromkeys(volumes, -np.inf)
-
-    def is_due(volume: float) -> bool:
-        """Whether fields are wanted now: at the times asked for; else often enough to see the injection."""
-        now, injections = path.state.time, case(volume).injections
-        end = min(injections[-1].end, path.course.injection_end)
-        if parameters.time.output_times:
-            due = any(abs(now - t) <= TIME_RESOLUTION for t in (0.0, *parameters.time.output_times))
-        else:
-            stops = (0.0, *(i.end for i in injections), end + STATIC_DELAY, *READ_OUTS, path.end)
-            apart = (end - injections[0].start) / INJECTION_FRAMES
-            due = any(abs(now - t) <= TIME_RESOLUTION for t in stops)
-            due |= now < end and now - shown[volume] >= apart - TIME_RESOLUTION
-        if due:
-            shown[volume] = now
-        return due
-
-    def deliver(receivers: Sequence[float]) -> None:
-        row, profile = path.row()
-        for volume in receivers:
-            sinks[volume].row(row)
-        showing = [volume for volume in receivers if is_due(volume)]
-        if showing:
-            snapshot = FieldSnapshot(path)
-            for volume in showing:
-                sinks[volume].profile(profile)
-                sinks[volume].fields(snapshot)
-
-    def part(length: float, target: float) -> None:
-        """Let a volume leave the path where its own steps, alone, would begin to differ: two steps before its end.
-
-        It is finished before the path goes on, so that nothing that happens there can take it along.
-        """
-        for volume in list(together[:-1]):
-            end = case(volume).injections[-1].end
-            if end < target + TIME_RESOLUTION and end - path.state.time <= 2 * length + TIME_RESOLUTION:
-                together.remove(volume)
-                mark = path.mark(length)
-                path.parameters = case(volume)
-                path.resume(mark)
-                path.course.shorten(volume)
-                follow([volume])
-                path.parameters = case(volumes[-1])
-                path.resume(mark)
-
-    def follow(receivers: Sequence[float], before_step: Callable[[float, float], None] | None = None) -> None:
-        try:
-            path.advance(path.end, lambda: deliver(receivers), before_step)
-        except SolverError as error:
-            for volume in receivers:
-                failures[volume] = error
-                sinks[volume].failed(error)
-            return
-        for volume in receivers:
-            sinks[volume].finished(
-                {
-                    "degrees_of_freedom": float(model.degrees_of_freedom),
-                    "newton_iterations": float(path.state.iterations),
-                    "wall_time_s": clock.monotonic() - began,
-                    "window_compliance_mL_per_mmHg": model.window_compliance / ML * MMHG,
-                    "baseline_sac_area_ratio": path.observer.baseline_sac_ratio,
-                    "mesh_quality_min": model.spine.quality().minimum,
-                    "csf_pressure_posture_shift_mmHg": model.posture_shift / MMHG,
-                    "needle_pressure_drop_mmHg": path.course.needle_drop() / MMHG,
-                }
-            )
-
-    # At the baseline an injection begins, but not that of no volume.
-    for volumes_there in ([v for v in volumes if v == 0.0], [v for v in volumes if v > 0.0]):
-        if volumes_there:
-            path.parameters = case(volumes_there[-1])
-            path.course.shorten(volumes_there[-1])
-            deliver(volumes_there)
-    follow(together, part)
-    return failures

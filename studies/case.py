@@ -342,6 +342,9 @@ class OutputSection(Section):
         description="times of profiles and fields; default some steps of the injection, its end, 20 s later, 3 h, 3 d "
         "and the end of the run",
     )
+    upright: StrictBool = Field(
+        default=False, description="let the supine patient stand up before the patch and at the end; summary only"
+    )
 
 
 def _material_field(row: ParameterRow) -> Any:

@@ -78,11 +78,20 @@ def resolve(case: Case, span: tuple[str, str] | None = None, where: str = "") ->
             tree.setdefault("anatomy", {})["span"] = list(case.anatomy.span or span or window([case]))
         resolved = validate_case(tree)
         _check_levels(resolved)
+        _check_upright(resolved)
     except InputError as error:
         if not where:
             raise
         raise InputError(f"{where}: {error.key}", error.given, error.allowed) from None
     return resolved
+
+
+def _check_upright(case: Case) -> None:
+    """Refuse to let a patient stand up who stands already, or who has no head."""
+    if case.output.upright and case.posture != "supine":
+        raise InputError("output.upright", f"true with posture {case.posture}", 'allowed with posture = "supine"')
+    if case.output.upright and case.anatomy.mesh is not None:
+        raise InputError("output.upright", "true with a mesh of one's own", "it needs the heights of head and heart")
 
 
 def window(cases: Iterable[Case]) -> tuple[str, str]:
@@ -144,6 +153,7 @@ def patch_parameters(case: Case) -> PatchParameters:
             for leak in case.leak
         ),
         posture=case.posture,
+        stand_up=case.output.upright,
         mechanisms=Mechanisms(case.mechanisms.pressure, case.mechanisms.plug),
         time=TimeControl(
             follow_up=case.time.follow_up,

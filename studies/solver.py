@@ -92,7 +92,8 @@ def simulate_group(comm: MPI.Comm, cases: Sequence[Case], folders: Folders) -> l
         geometry.AnatomyError, geometry.MeshError, fem.errors.ModelError: the cases cannot be posed; no folder was made.
     """
     from fem.errors import SolverError
-    from fem.simulation import build_model, simulate, simulate_volumes
+    from fem.paths import simulate, simulate_volumes
+    from fem.simulation import build_model
 
     begin = time.monotonic()
     mesh = mesh_of(cases[0])

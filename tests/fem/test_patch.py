@@ -8,7 +8,8 @@ from mpi4py import MPI
 
 from fem.parameters import MMHG, Csf, Injection, Materials, PatchParameters, SolverControl, TimeControl
 from fem.patch import PatchModel
-from fem.simulation import Simulation, build_model, simulate_volumes
+from fem.paths import simulate_volumes
+from fem.simulation import Simulation, build_model
 from geometry import Anatomy, MeshSize, cached_mesh
 
 ML = 1e-6

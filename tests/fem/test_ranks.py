@@ -20,11 +20,17 @@ def row_on(ranks: int, root) -> dict[str, float]:
     return json.loads(line[4:])
 
 
+@pytest.fixture(scope="module")
+def one(pytestconfig):
+    return row_on(1, pytestconfig.rootpath)
+
+
 @pytest.mark.mpi
 @pytest.mark.parametrize("ranks", [2, 3])
-def test_ranks_agree(ranks, pytestconfig):
-    one, many = row_on(1, pytestconfig.rootpath), row_on(ranks, pytestconfig.rootpath)
+def test_ranks_agree(ranks, one, pytestconfig):
+    many = row_on(ranks, pytestconfig.rootpath)
     assert one["csf_displaced_mL"] > 0.02
+    assert one["rise_from_plug_mmHg"] > 1e-3
     for name, value in one.items():
         if name in {"newton_iterations", "volume_balance_error"}:
             continue

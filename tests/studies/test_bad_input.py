@@ -42,6 +42,10 @@ MISTAKES = {
     "unknown fluid": (GOOD + "material = 'gelatine'", '"blood", "saline" or "fibrin-glue"'),
     "negative start": (GOOD + "start = '-1 s'", "0 to 604800 s"),
     "needle too thin": (GOOD + "gauge = '30 G'", "what a hand can press"),
+    "standing up upright": (
+        "posture = 'upright'\n" + GOOD + "[output]\nupright = true",
+        "output.upright: got true with posture upright",
+    ),
     "mesh size": (GOOD + "[mesh]\nsize = 'corse'", '"draft", "default", "fine"'),
     "unphysical pressure": (GOOD + "[csf]\nbaseline_pressure = '-5 mmHg'", "csf.reference_pressure"),
     "number beyond all bounds": (GOOD + "[solver]\ngrowth = " + "9" * 400, "without unit from 1 to 4"),
