@@ -45,6 +45,7 @@ from fem.poro import Exchange, Fixed, Leak, Link, PoroModel, Region, Setup, Surf
 from fem.posture import Posture, shift
 from fem.regulation import Regulation, resting_epidural
 from fem.settle import settle_leaks
+from fem.support import Support
 from geometry import Region as Part
 from geometry import SpineMesh, Subregion
 
@@ -158,7 +159,9 @@ class PatchModel:
         if not spine.sac_closed:
             links.append(Link("cut_caudal_subarachnoid", "s", "caudal", through_cut))
         cuts = tuple(name for name in spine.surfaces if name.startswith("cut_"))
-        fixed = [Fixed(("bone", *self.foramina)), Fixed(cuts, 2)]
+        bonded = self.parameters.contact == "bonded"
+        # the outer face of a foramen is no wall: the root is anchored there, and tissue goes on
+        fixed = [Fixed(("bone", *self.foramina) if bonded else self.foramina), Fixed(cuts, 2)]
         if self.copies > 1:
             fixed.append(Fixed((MIDSAGITTAL,), 0))
 
@@ -172,6 +175,7 @@ class PatchModel:
             leaks=[self._leak()],
             links=links,
             fixed=fixed,
+            supports=() if bonded else (Support(("bone",), materials.wall_stiffness),),
             lagged_transport=True,
             columns=self.posture.columns(self.domain.mesh),
             kinematics=SmallStrain() if small else FiniteStrain(),
