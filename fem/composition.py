@@ -26,6 +26,7 @@ from fem.leak import SURFACES as LEAKING
 from fem.leak import LeakFunctions
 from fem.parameters import MMHG, PatchParameters
 from fem.poro import Exchange, Fixed, Leak, Link, Region, Setup, SurfaceMembrane
+from fem.support import Support
 from geometry import Region as Part
 from geometry import SpineMesh, Subregion
 
@@ -81,7 +82,9 @@ class Composition:
         if not spine.sac_closed:
             links.append(Link("cut_caudal_subarachnoid", "s", "caudal", through_cut))
         cuts = tuple(name for name in spine.surfaces if name.startswith("cut_"))
-        fixed = [Fixed(("bone", *self.foramina)), Fixed(cuts, 2)]
+        bonded = self.parameters.contact == "bonded"
+        # the outer face of a foramen is no wall: the root is anchored there, and tissue goes on
+        fixed = [Fixed(("bone", *self.foramina) if bonded else self.foramina), Fixed(cuts, 2)]
         if self.copies > 1:
             fixed.append(Fixed((MIDSAGITTAL,), 0))
 
@@ -95,6 +98,7 @@ class Composition:
             leaks=[self._leak(leaks)],
             links=links,
             fixed=fixed,
+            supports=() if bonded else (Support(("bone",), materials.wall_stiffness),),
             lagged_transport=True,
             columns=columns,
             kinematics=SmallStrain() if small else FiniteStrain(),

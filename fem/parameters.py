@@ -162,6 +162,7 @@ class Materials:
         barriers: to spread.
         density: of CSF and of venous blood [kg/m^3] by name (``csf``, ``blood``); acts where the posture is not supine.
         resorption: rate at which watery fluid in the epidural space is taken up [1/s].
+        wall_stiffness: normal traction of the bony wall per displacement into it, where contents slide [Pa/m].
     """
 
     fat: Fat
@@ -180,6 +181,7 @@ class Materials:
     resorption: float
     density: Mapping[str, float]
     barriers: Barriers
+    wall_stiffness: float
     values: Mapping[str, float] = field(repr=False)
 
     @classmethod
@@ -264,6 +266,7 @@ class Materials:
             resorption=value["resorption.rate"],
             barriers=Barriers(*(value[f"barriers.{name}"] for name in ("ventral", "lamina", "foramen"))),
             density={name: value[f"{name}.density"] for name in ("csf", "blood")},
+            wall_stiffness=value["bone.normal_stiffness"],
             values=value,
         )
 
@@ -418,6 +421,7 @@ class PatchParameters:
     solver: SolverControl = SolverControl()
     source_radius: float = 4e-3
     kinematics: str = "finite"
+    contact: str = "bonded"
     leaks: tuple[Leak, ...] = ()
     mechanisms: Mechanisms = Mechanisms()
     posture: str = "supine"

@@ -32,6 +32,7 @@ from fem.laws.mobility import Mobility
 from fem.laws.solids import Solid
 from fem.laws.storage import NoStorage, Storage
 from fem.ranks import joined
+from fem.support import NODES, Support, Wall
 
 QUADRATURE_DEGREE = 3
 """Exact for J, which is cubic in the gradient of a P2 displacement: deformed volumes carry no error of integration."""
@@ -156,6 +157,7 @@ class Setup:
     leaks: Sequence[Leak] = ()
     links: Sequence[Link] = ()
     fixed: Sequence[Fixed] = ()
+    supports: Sequence[Support] = ()
     drained: Sequence[Drained] = ()
     lagged_transport: bool = False
     kinematics: Kinematics = field(default_factory=FiniteStrain)
@@ -213,6 +215,11 @@ class PoroModel:
         self._spread = self._inverse_areas()
         self._exchange_laws = {part.name: with_constants(mesh, part.law) for part in setup.exchanges}
         self._leak_laws = {leak.name: with_constants(mesh, leak.law) for leak in setup.leaks}
+        mirrors = [(held.surfaces, held.component) for held in setup.fixed if held.component is not None]
+        self._supports = [
+            (with_constants(mesh, support), Wall.of(domain, support.surfaces, mirrors, setup.kinematics.linear))
+            for support in setup.supports
+        ]
         self._axis = fem.Constant(mesh, setup.axis) if dim == 3 else None
         self._tie = fem.Constant(mesh, setup.anterior) if dim == 3 else None
         self.dofs = self._sub_dofs()
@@ -292,6 +299,9 @@ class PoroModel:
             )
             sheet = with_constants(self.domain.mesh, membrane.law)
             form += sheet.virtual_work(surface) * self.ds(membrane.surface)
+        for support, wall in self._supports:
+            work = support.stiffness * wall.gap(u) * wall.gap_change(u, v)
+            form += work * self.domain.measure(support.surfaces)(metadata=NODES)
         return form
 
     def place(self, u: Any) -> Any:

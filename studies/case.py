@@ -314,10 +314,13 @@ class MeshSection(Section):
 
 
 class SolverSection(Section):
-    """`[solver]`: kinematics and Newton's method."""
+    """`[solver]`: kinematics, contact with bone, and Newton's method."""
 
     kinematics: Literal["finite", "small"] = Field(
         default="finite", description="finite strain, or the linear small-strain option"
+    )
+    contact: Literal["bonded", "sliding"] = Field(
+        default="bonded", description="contents of the canal at its bony wall: bonded, or sliding without friction"
     )
     source_radius: Annotated[float, LENGTH] = Field(
         default=PatchParameters.source_radius, description="radius of the injection source"

@@ -170,6 +170,7 @@ def patch_parameters(case: Case) -> PatchParameters:
         ),
         source_radius=case.solver.source_radius,
         kinematics=case.solver.kinematics,
+        contact=case.solver.contact,
     )
 
 
