@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 SETTLING_TIME = 1e6
 """Length of the one step in which the flow becomes steady [s]; what is stored over it is 1e-7 of what flows."""
 
-SHARE_LEFT = 3e-10
-"""Share of the leak's flow that the steady state leaves out of balance [1]; round-off leaves 2e-10."""
+SHARE_LEFT = 3e-9
+"""Share of the leak's flow that the steady state leaves out of balance [1]; round-off leaves 1e-9."""
 
 AGREEMENT = 1e-3
 """Share of what formation sustains by which a leak's flow and its uptake may differ [1]."""
