@@ -76,6 +76,7 @@ def calibrate(
                 asked.section.step,
                 asked.section.tolerance,
                 asked.section.max_iterations,
+                np.log([item.start for item in asked.parameters]),
             )
         except _StoppedError as stop:
             return stop.status

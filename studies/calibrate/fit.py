@@ -74,6 +74,7 @@ def gauss_newton(
     step: float,
     tolerance: float,
     max_iterations: int,
+    start: Array | None = None,
 ) -> Fit:
     """Most probable parameters and their linearised posterior.
 
@@ -85,6 +86,7 @@ def gauss_newton(
         step: of the forward differences.
         tolerance: largest change of a parameter at which it ends.
         max_iterations: steps at most.
+        start: where to begin (p,); None begins at the prior means.
 
     Returns:
         The fit; `converged` is False where the steps ran out or none made it better.
@@ -104,7 +106,7 @@ def gauss_newton(
         covariance: Array = np.asarray(np.linalg.inv(hessian), dtype=np.float64)
         return covariance, covariance @ (jacobian.T @ pull - (point - prior) / prior_sigma**2)
 
-    point = prior.copy()
+    point = (prior if start is None else start).copy()
     predicted, jacobian = _linearised(model, point, step)
     path = [(tuple(float(value) for value in point), cost(point, predicted))]
     fresh, converged, iterations = True, False, 0

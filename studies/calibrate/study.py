@@ -86,6 +86,7 @@ class Parameter:
         unit: in which values are written.
         median: of the log-normal prior, in `unit` (SI).
         sigma: standard deviation of its logarithm.
+        start: where the fit begins, in `unit`: the table's value.
         low, high: the table's range, in `unit`; NaN where it has none.
     """
 
@@ -93,6 +94,7 @@ class Parameter:
     unit: str
     median: float
     sigma: float
+    start: float
     low: float = math.nan
     high: float = math.nan
 
@@ -214,7 +216,7 @@ def _parameter(item: ParameterSection, where: str) -> Parameter:
         sigma = math.log(row.high / row.low) / (2 * NORMAL_95)
     else:
         raise InputError(f"{where}.factor", "nothing", "needed: the table gives this parameter no range")
-    return Parameter(item.key, row.unit, median, sigma, *((row.low, row.high) if ranged else ()))
+    return Parameter(item.key, row.unit, median, sigma, row.value, *((row.low, row.high) if ranged else ()))
 
 
 def _datum(item: DataSection, where: str, base: Tree, section: CalibrateSection, path: Path) -> Datum:
