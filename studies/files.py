@@ -124,12 +124,16 @@ def locked(folder: Path, patience: float = 0.0) -> Iterator[None]:
     deadline = time.monotonic() + patience
     stream = None
     while stream is None:
+        made = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            made = True
             stream = (folder / LOCK).open("w")
-        except FileNotFoundError:
-            continue  # the holder before removed the folder between two lines
         except OSError as error:
+            if made and isinstance(error, FileNotFoundError):
+                continue  # the holder before removed the folder between two lines
+            if is_no_space(error):
+                raise
             raise InputError(
                 "--out", f'"{folder}"', f"allowed is a folder that can be written ({error.strerror})"
             ) from error

@@ -71,7 +71,10 @@ def _frame(path: Path) -> pd.DataFrame | None:
     """The series of a run; None where there is none, or only the beginning of a line."""
     try:
         frame = pd.read_csv(path / "series.csv", on_bad_lines="skip")
-        return frame.apply(pd.to_numeric, errors="coerce") if len(frame) else None
+        damaged = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
+        for name in damaged:
+            frame[name] = pd.to_numeric(frame[name], errors="coerce")
+        return frame if len(frame) else None
     except (OSError, ValueError):
         return None
 

@@ -1,10 +1,13 @@
 import csv
+import errno
 import json
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import pytest
 
 from studies.errors import InputError
+from studies.files import locked
 from studies.reading import case_toml, read_case
 from studies.resolve import resolve
 from studies.runfolder import check_folder, read_status
@@ -97,3 +100,21 @@ def test_two_ranks_write_one_folder(case_file, tmp_path):
     rows = list(csv.DictReader((out / "series.csv").open()))
     assert len({row["time_s"] for row in rows}) == len(rows)
     assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
+
+
+def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path, monkeypatch):
+    def nowhere(path, *arguments, **options):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(Path, "mkdir", nowhere)  # as below /proc
+    with pytest.raises(InputError, match="allowed is a folder that can be written"), locked(tmp_path / "x"):
+        pass
+
+
+def test_a_full_disk_is_not_taken_for_bad_input(tmp_path, monkeypatch):
+    def full(path, *arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(OSError, match="No space left"), locked(tmp_path / "x"):
+        pass
