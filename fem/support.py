@@ -36,7 +36,7 @@ from fem.domain import Domain
 NODES: dict[str, Any] = {
     "quadrature_rule": "custom",
     "quadrature_points": np.array([[0, 0], [1, 0], [0, 1], [0.5, 0.5], [0, 0.5], [0.5, 0]], dtype=float),
-    "quadrature_weights": np.array([1 / 24] * 3 + [1 / 8] * 3),
+    "quadrature_weights": np.array([1 / 120] * 3 + [1 / 6 - 1 / 120] * 3),
 }
 """Sum over the nodes of a P2 facet: exact for linear functions, every weight positive."""
 
