@@ -174,6 +174,7 @@ def turned_ring(comm: MPI.Comm, level: int, kinematics: Kinematics) -> tuple[Por
             fixed=[Fixed(("inner",)), Fixed(("ends",), 2)],
             supports=[Support(("wall",), RIGID)],
             drained=[Drained(("inner", "wall"), "p")],
+            lagged_transport=True,
             kinematics=kinematics,
         ),
     )
