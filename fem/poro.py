@@ -180,6 +180,7 @@ class PoroModel:
         outside: pressure of each compartment [Pa].
         reference: reference pressure of storage and exchange [Pa] by pressure name.
         balance: nodal forces that are taken off the residual times ``balance_scale``, a PETSc vector; None for none.
+        supports: walls that the body slides along, each with its shape.
         fluidity: factor on the mobility for the fluid of each pressure, P1 functions, 1 by default.
         fixed_dofs: local degrees of freedom that are held.
     """
@@ -216,7 +217,7 @@ class PoroModel:
         self._exchange_laws = {part.name: with_constants(mesh, part.law) for part in setup.exchanges}
         self._leak_laws = {leak.name: with_constants(mesh, leak.law) for leak in setup.leaks}
         mirrors = [(held.surfaces, held.component) for held in setup.fixed if held.component is not None]
-        self._supports = [
+        self.supports = [
             (with_constants(mesh, support), Wall.of(domain, support.surfaces, mirrors, setup.kinematics.linear))
             for support in setup.supports
         ]
@@ -299,7 +300,7 @@ class PoroModel:
             )
             sheet = with_constants(self.domain.mesh, membrane.law)
             form += sheet.virtual_work(surface) * self.ds(membrane.surface)
-        for support, wall in self._supports:
+        for support, wall in self.supports:
             work = support.stiffness * wall.gap(u) * wall.gap_change(u, v)
             form += work * self.domain.measure(support.surfaces)(metadata=NODES)
         return form

@@ -30,6 +30,7 @@ from studies.verification.patch_tangent import PatchTangent
 from studies.verification.point_source import PointSource
 from studies.verification.problem import Outcome, Problem, Study
 from studies.verification.report import figure, number, write_tables
+from studies.verification.sliding import Sliding
 from studies.verification.tangent import Tangent
 from studies.verification.tube import LameTube
 
@@ -40,6 +41,7 @@ PROBLEMS: dict[str, type[Problem]] = {
         MandelSlab,
         PointSource,
         LameTube,
+        Sliding,
         CylinderMembrane,
         RivlinBalloon,
         FlatDura,

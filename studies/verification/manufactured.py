@@ -15,7 +15,6 @@ Both at Poisson ratios .3 and .479 and at dt kappa 1 and 1e-8: the second is und
 on the inf-sup stability of the pair.
 
 [1] P. J. Roache 2002, J Fluids Eng 124:4, doi:10.1115/1.1436090.
-[2] M. A. Murad & A. F. D. Loula 1994, Int J Numer Methods Eng 37:645, doi:10.1002/nme.1620370407 (orders).
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ cells about the tip, of radius 3e-3 at 24 cells along the radius and less on fin
 a quarter of the radius. Radii are the square of equal spaces, and steps shrink with the square of the cells.
 
 [1] J. W. Rudnicki 1986, Mech Mater 5:383, doi:10.1016/0167-6636(86)90042-6.
-[2] M. P. Cleary 1977, Int J Solids Struct 13:785, doi:10.1016/0020-7683(77)90035-8.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
 """The patch model on a short span: a mesh too coarse for results, enough for what has to hold on any mesh."""
 
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from mpi4py import MPI
 
+from fem.errors import ModelError
 from fem.parameters import MMHG, Csf, Injection, Materials, PatchParameters, SolverControl, TimeControl
 from fem.patch import PatchModel
 from fem.paths import simulate_volumes
@@ -74,6 +76,14 @@ def test_nothing_injected_changes_nothing_in_three_days(model, parameters):
     scale = np.abs(model.baseline).max()
     assert change.max() <= 1e-10 * scale
     assert simulation.state.iterations == 0
+
+
+def test_a_mesh_that_is_too_coarse_for_the_source_is_refused(model, parameters):
+    coarse = copy(model)  # a mesh of one's own may have any size; here the source shrinks instead
+    coarse.parameters = replace(parameters, source_radius=0.5e-3)
+    transport = Simulation(model, parameters).course.transport
+    with pytest.raises(ModelError, match=r"does not resolve the source at L3/L4 \(radius 0.5 mm\): refine it there"):
+        coarse.site("L3/L4", "interlaminar", "midline", 0.0, transport)
 
 
 def test_volume_balance_holds_at_every_step(paths):

@@ -20,6 +20,7 @@ from studies.verification.jump import PressureJump
 from studies.verification.manufactured import ALL, ManufacturedTime
 from studies.verification.marmarou import Infusion
 from studies.verification.problem import Problem
+from studies.verification.sliding import Sliding
 from studies.verification.tangent import Tangent, everything
 
 ALIKE = 1e-8
@@ -31,6 +32,7 @@ def problems() -> list[tuple[Problem, int]]:
         (CoaxialPatch(), 4),
         (Infusion(), 8),
         (PressureJump(), 2),
+        (Sliding(), 2),
         (ManufacturedTime(variants=(ALL[4],)), 4),
     ]
 

@@ -1,0 +1,92 @@
+"""Contents that slide along the wall: nothing leaves through it, its stiffness does not matter, the matrix is exact."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import ufl
+from dolfinx import fem
+from dolfinx.fem import petsc as fem_petsc
+from mpi4py import MPI
+
+from fem.forms import compile_form, integrate
+from fem.laws.kinematics import FiniteStrain, SmallStrain
+from fem.parameters import MMHG, Csf, Injection, Materials, PatchParameters, TimeControl
+from fem.patch import PatchModel
+from fem.simulation import Simulation
+from geometry import Anatomy, MeshSize, cached_mesh
+from studies.verification.posing import vector_of
+from studies.verification.sliding import turned_ring
+from studies.verification.tangent import jacobian_error
+
+ML = 1e-6
+STEPS = (1.5, 1.5)
+
+
+@pytest.fixture(scope="module")
+def spine():
+    anatomy = Anatomy.from_table()
+    return cached_mesh(anatomy, ("L3", "L4"), MeshSize.named("draft"), [anatomy.needle_tip("L3/L4").point[2]])
+
+
+@pytest.fixture(scope="module")
+def parameters():
+    csf = Csf(4.4 * MMHG, 25.9 * ML, 0.0, 8.6 * MMHG / ML * 60, 0.3 * ML / 60)
+    return PatchParameters(
+        Materials.from_table(), csf, (Injection("L3/L4", 1 * ML, 20 * ML / 60),), TimeControl(), contact="sliding"
+    )
+
+
+def injected(spine, parameters, symmetry=True):
+    model = PatchModel(MPI.COMM_WORLD, spine, parameters, symmetry)
+    simulation = Simulation(model, parameters)
+    for length in STEPS:
+        simulation.step(length)
+    return model, simulation.row()[0]
+
+
+@pytest.fixture(scope="module")
+def sliding(spine, parameters):
+    return injected(spine, parameters)
+
+
+def test_bonded_contents_do_not_pay_for_the_alternative(spine, parameters, sliding):
+    bonded, row = injected(spine, replace(parameters, contact="bonded"))
+    assert bonded.poro.supports == []
+    on_bone = bonded.domain.facet_indices(("bone",))
+    held = fem.locate_dofs_topological(bonded.poro.space.sub(0), 2, on_bone)
+    assert np.isin(held, bonded.poro.fixed_dofs).all()
+    # and sliding is something else: by more than the 0.1 % that its numerical stiffness makes
+    assert abs(sliding[1]["csf_displaced_mL"] / row["csf_displaced_mL"] - 1) > 5e-3
+
+
+def test_contents_move_along_the_wall_and_not_through_it(sliding):
+    model, row = sliding
+    u, _ = model.poro.split(model.poro.state)
+    normal, bone = ufl.FacetNormal(model.domain.mesh), model.domain.measure("bone")
+    through = model.copies * integrate(compile_form(ufl.inner(u, normal) * bone), model.comm)
+    area = integrate(compile_form(fem.Constant(model.domain.mesh, 1.0) * bone), model.comm)
+    along = integrate(compile_form(ufl.sqrt(ufl.inner(u, u)) * bone), model.comm) / area
+    # pressure over stiffness, 1 kPa over 1e9 Pa/m on some 40 cm^2, is 0.004 mL
+    assert abs(through) < 0.01 * row["injected_mL"] * ML
+    assert along > 3e-5
+
+
+def test_a_stiffer_wall_gives_the_same(spine, parameters, sliding):
+    stiff = replace(parameters, materials=Materials.from_table({"bone.normal_stiffness": 1e10}))
+    row = injected(spine, stiff)[1]
+    for name in ("csf_displaced_mL", "csf_pressure_rise_mmHg", "epidural_pressure_needle_mmHg", "sac_area_min_ratio"):
+        # the effect of sliding itself is some 1 to 5 %
+        assert sliding[1][name] == pytest.approx(row[name], rel=3e-3), name
+
+
+@pytest.mark.parametrize("kinematics", [SmallStrain(), FiniteStrain()])
+def test_the_matrix_is_symmetric_and_that_of_the_residual(kinematics):
+    model, turn = turned_ring(MPI.COMM_WORLD, 1, kinematics)
+    model.state.x.array[:] = vector_of(model, {"u": lambda x: turn(x) + 0.01 * np.sin(3 * x), "p": lambda x: x[2]})
+    model.previous.x.array[:] = model.state.x.array
+    assert jacobian_error(model, 1) < 1e-6  # differences of 1e-6 and round-off of a stiff wall
+    matrix = fem_petsc.assemble_matrix(model.jacobian)
+    matrix.assemble()
+    assert matrix.isSymmetric(1e-9 * matrix.norm())
+    matrix.destroy()
