@@ -11,6 +11,7 @@ from typing import Any, Final
 import jinja2
 
 import fem
+from studies.calibrate.outcome import outcome_lines
 from studies.clinical import Measurement, measurements
 from studies.compare import CURVATURE, NO_SPREAD, NOT_COMPUTED, Comparison, Line
 from studies.figures import Drawn
@@ -87,6 +88,7 @@ def render(
         explained=explained(comparison.relief, comparison.plug_modelled),
         strata=strata(comparison.relief),
         calibration=calibration_lines(),
+        outcome=outcome_lines(),
         study=[_study_row(item, comparison.banded) for item in comparison.study],
         shares={name: [f"{ratio:.2f}" for ratio in pair] for name, pair in ratios().items()},
         share_source=SOURCE,
