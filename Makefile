@@ -1,7 +1,7 @@
 # Everything runs through env/run, which makes the environment on first use.
 RUN := env/run
 
-.PHONY: help env demo reference test procedure lint clean
+.PHONY: help env demo reference test procedure seeing lint clean
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
 
@@ -19,6 +19,9 @@ test:  ## the daily tests
 
 procedure:  ## a test of every fact of the procedure, from its case file; five minutes
 	@$(RUN) python -m pytest -q tests/studies/test_clinical_picture.py $(ARGS)
+
+seeing:  ## pictures of a real run against its tables, and ParaView's views; two minutes (apt-get install paraview python3-paraview xvfb, else skipped)
+	@$(RUN) python -m pytest -q -rs tests/studies/test_plot_real.py tests/studies/test_paraview.py $(ARGS)
 
 lint:  ## ruff and strict mypy
 	@$(RUN) ruff check .

@@ -38,7 +38,7 @@ from studies.provenance import mesh_note
 from studies.relief.data import relief_rows
 from studies.relief.predicted import Held, hold, usable
 from studies.relief.table import row_table, stratum_table
-from studies.spinalshare import applies, at_shares
+from studies.spinalshare import SHARES, applies, at_shares
 
 TABLE: Final = "comparison.csv"
 PAGE: Final = "comparison.html"
@@ -225,7 +225,11 @@ def _closer(predicted: float, null: float, measured: float) -> str:
 def _line(row: Measurement, reading: Reading | None, null: float, banded: bool = False) -> Line:
     predicted = reading.value if reading else math.nan
     shares = at_shares(row.quantity, predicted) if banded else (math.nan, math.nan)
-    told = ["inside" if row.holds(value) else "outside" for value in shares if row.has_spread and not math.isnan(value)]
+    told = [
+        f"{'inside' if row.holds(value) else 'outside'} at {share:.2f}"
+        for share, value in zip(SHARES, shares, strict=True)
+        if row.has_spread and not math.isnan(value)
+    ]
     if reading is None:
         verdict, beats = NOT_COMPUTED, ""
     else:
@@ -249,7 +253,7 @@ def _line(row: Measurement, reading: Reading | None, null: float, banded: bool =
         unit=row.unit,
         n=row.n,
         verdict=verdict,
-        verdict_at_shares=" and ".join(told),
+        verdict_at_shares=", ".join(told),
         null_model=null,
         beats_null=beats,
         tag=row.tag,

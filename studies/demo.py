@@ -21,7 +21,12 @@ from studies.worker import DONE, FAILED, INTERRUPTED
 CASES: Final = Path(__file__).parent / "cases"
 STUDIES: Final = {"volume-level": "demo.toml", "higuchi": "higuchi.toml", "pratt": "pratt.toml"}
 MESH: Final = 'mesh.size="draft"'
-REFERENCE: Final = {"reference": "reference.toml", "higuchi": "higuchi.toml", "pratt": "pratt.toml"}
+REFERENCE: Final = {
+    "reference": "reference.toml",
+    "coverage": "coverage.toml",
+    "higuchi": "higuchi.toml",
+    "pratt": "pratt.toml",
+}
 REFERENCE_TABLE: Final = "reference.csv"
 
 

@@ -11,15 +11,16 @@ from typing import Any, Final
 import jinja2
 
 import fem
+from studies.calibrate.outcome import outcome_lines
 from studies.clinical import Measurement, measurements
-from studies.compare import CURVATURE, NO_SPREAD, NOT_COMPUTED, Comparison
+from studies.compare import CURVATURE, NO_SPREAD, NOT_COMPUTED, Comparison, Line
 from studies.figures import Drawn
 from studies.protocols import BOLUS, DISPLACED, STATIC_RISE, Outcome
 from studies.provenance import commit, version
 from studies.relief.predicted import RISE
 from studies.relief.table import explained, strata
 from studies.runfolder import write_text
-from studies.spinalshare import SOURCE, at_shares, ratios
+from studies.spinalshare import SHARES, SOURCE, at_shares, ratios
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -81,11 +82,13 @@ def render(
         limits=LIMITS,
         inside=sum(line.verdict == "inside" for line in validation),
         judged=len(validation),
+        at_shares=_at_shares([line for line in validation if line.verdict_at_shares]),
         beaten=sum(line.beats_null == "yes" for line in contested),
         contested=len(contested),
         explained=explained(comparison.relief, comparison.plug_modelled),
         strata=strata(comparison.relief),
         calibration=calibration_lines(),
+        outcome=outcome_lines(),
         study=[_study_row(item, comparison.banded) for item in comparison.study],
         shares={name: [f"{ratio:.2f}" for ratio in pair] for name, pair in ratios().items()},
         share_source=SOURCE,
@@ -95,6 +98,15 @@ def render(
         commit=commit(),
     )
     write_text(page, text)
+
+
+def _at_shares(lines: Sequence[Line]) -> str:
+    """How many static rises would be inside at other spinal shares; empty where that is not told."""
+    if not lines:
+        return ""
+    counts = (sum(f"inside at {share:.2f}" in line.verdict_at_shares for line in lines) for share in SHARES)
+    told = " and ".join(f"{count} at .{100 * share:.0f}" for count, share in zip(counts, SHARES, strict=True))
+    return f"Of the {len(lines)} static rises, {told} of the spinal share would be inside."
 
 
 def calibration_lines() -> list[str]:

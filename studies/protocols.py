@@ -129,8 +129,8 @@ def is_pratt(case: Case) -> bool:
 
 
 def is_volume_and_level(case: Case) -> bool:
-    """One interlaminar injection of blood, headache after dural puncture: a case of the study of volume and level."""
-    if len(case.injection) != 1 or case.patient != "pdph":
+    """One interlaminar injection of blood without a leak, headache after dural puncture: of the study of both."""
+    if len(case.injection) != 1 or case.patient != "pdph" or case.leak:
         return False
     return case.injection[0].material == "blood" and case.injection[0].approach == "interlaminar"
 

@@ -84,7 +84,7 @@ def gauss_newton(
         prior: prior means (p,).
         prior_sigma: prior standard deviations (p,).
         step: of the forward differences.
-        tolerance: largest change of a parameter at which it ends.
+        tolerance: largest change of a parameter at which it ends, in standard deviations of its posterior.
         max_iterations: steps at most.
         start: where to begin (p,); None begins at the prior means.
 
@@ -112,7 +112,7 @@ def gauss_newton(
     fresh, converged, iterations = True, False, 0
     while not converged:
         covariance, change = newton(point, predicted, jacobian)
-        small = bool(np.abs(change).max() < tolerance)
+        small = bool(np.abs(change / np.sqrt(np.diag(covariance))).max() < tolerance)
         found = None
         if not small and iterations < max_iterations:
             short = change * min(1.0, LONGEST / float(np.abs(change).max()))

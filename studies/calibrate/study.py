@@ -70,7 +70,8 @@ class CalibrateSection(Section):
         default=0.1, description="step of the finite differences, in the logarithm of a parameter"
     )
     tolerance: Annotated[float, Field(gt=0.0, le=0.5)] = Field(
-        default=0.05, description="change of the logarithm of every parameter at which it ends"
+        default=0.1,
+        description="change of every parameter at which it ends, in standard deviations of its posterior",
     )
     max_iterations: Annotated[StrictInt, Field(ge=1, le=50)] = Field(
         default=8, description="Gauss-Newton steps at most"

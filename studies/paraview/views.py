@@ -32,6 +32,9 @@ EPIDURAL, THECAL, CORD_CELLS = (1, 5), (6, 7), (8, 8)
 
 HIGH = 1e9
 SIZES = {"axial": (1200, 900), "midline": (700, 1200), "space": (900, 1200)}
+FROM_FAT_TO_PATCH = [0.0, 0.17, 0.17, 0.17, 0.3, 0.48, 0.23, 0.03, 0.65, 0.84, 0.37, 0.0, 1.0, 1.0, 0.69, 0.40]
+"""Injected content and its colour (red, green, blue), as in the project's own pictures."""
+
 PATCH, SAC, CORD = (0.84, 0.37, 0.0), (0.50, 0.72, 0.87), (0.90, 0.76, 0.16)
 
 
@@ -87,7 +90,7 @@ def _axial(simple: Any, deformed: Any, out: str, time: float, height: float, mid
     span = (0.0, 1.0)
     shown = simple.Show(_between(simple, cut, "subregion", *EPIDURAL), view)
     array = ("CELLS", "injected_content")
-    _coloured(simple, view, shown, array, span, "injected content [1]", "Black-Body Radiation")
+    _coloured(simple, view, shown, array, span, "injected content [1]", FROM_FAT_TO_PATCH)
     _solid(simple, view, _between(simple, cut, "subregion", *THECAL), SAC, 1.0)
     _solid(simple, view, _between(simple, cut, "subregion", *CORD_CELLS), CORD, 1.0)
     # From the feet, anterior up: the patient's left is on the right, as on CT.
@@ -142,11 +145,15 @@ def _solid(simple: Any, view: Any, source: Any, colour: Sequence[float], opacity
 
 
 def _coloured(
-    simple: Any, view: Any, shown: Any, array: tuple[str, str], span: tuple[float, float], title: str, colours: str
+    simple: Any, view: Any, shown: Any, array: tuple[str, str], span: tuple[float, float], title: str, colours: Any
 ) -> None:
     simple.ColorBy(shown, array)
+    shown.Ambient, shown.Diffuse = 1.0, 0.0  # unlit, so that the colours are those of the bar
     table = simple.GetColorTransferFunction(array[1])
-    table.ApplyPreset(colours, True)
+    if isinstance(colours, str):
+        table.ApplyPreset(colours, True)
+    else:
+        table.RGBPoints, table.ColorSpace = colours, "RGB"
     table.RescaleTransferFunction(*span)
     bar = simple.GetScalarBar(table, view)
     bar.Title, bar.ComponentTitle = title, ""

@@ -12,6 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from studies.plot.axial import cuts, draw_axial, height, scale_bar, view
+from studies.plot.curves import on_axis, set_time_axis, time_unit
 from studies.plot.fields import CONTENT, Moment
 from studies.plot.run import Run, duration
 from studies.plot.sagittal import draw_midline, frame, midline
@@ -70,16 +71,18 @@ def _frame(
     level_axis(middle, run.places.ticks, run.places.borders, along="y")
     middle.set_title("midline", fontsize=8.5)
     time = run.series["time_s"].to_numpy(float)
-    unit, label = (60.0, "time [min]") if run.end > 120.0 else (1.0, "time [s]")
+    shown = on_axis(run, time)
     past = time <= moment.time * (1 + 1e-9)
     for index, (column, words) in enumerate(
         (("csf_pressure_mmHg", "CSF, cranial"), ("epidural_pressure_needle_mmHg", "at the needle"))
     ):
         if column in run.series:
             values, style = run.series[column].to_numpy(float), ("-", "--")[index]
-            right.plot(time / unit, values, color=f"C{index}", ls=style, alpha=0.25)
-            right.plot(time[past] / unit, values[past], color=f"C{index}", ls=style, label=words)
-    right.axvline(moment.time / unit, color="black", lw=1)
-    right.set(xlabel=label, ylabel="pressure [mmHg]", xlim=(0, None))
+            right.plot(shown, values, color=f"C{index}", ls=style, alpha=0.25)
+            right.plot(shown[past], values[past], color=f"C{index}", ls=style, label=words)
+    right.axvline(float(on_axis(run, moment.time)), color="black", lw=1)
+    right.set(xlabel=time_unit(run)[1], ylabel="pressure [mmHg]")
+    set_time_axis(right, run)
+    right.tick_params(axis="x", labelsize=6.5)
     right.legend(loc="upper right", fontsize=7.5)
     figure.suptitle(f"{run.title}: {duration(moment.time)}", fontsize=10)

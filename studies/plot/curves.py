@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -73,42 +73,48 @@ def time_figure(run: Run) -> tuple[Figure, str]:
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
     for axes in grid[: len(panels)]:
-        axes.set_xlabel(_time_axis(run)[1])
+        axes.set_xlabel(time_unit(run)[1])
     figure.suptitle(f"Over time: {run.title} (grey: while injecting)", fontsize=10)
     return figure, "Quantities over time; grey: while fluid is injected; dotted: baseline."
 
 
-def _time_axis(run: Run) -> tuple[float, str]:
+def time_unit(run: Run) -> tuple[float, str]:
     """Divisor of seconds and the label of the axis."""
     if run.end > LONG:
         return 1.0, "time (logarithmic)"
     return (60.0, "time [min]") if run.end > 120.0 else (1.0, "time [s]")
 
 
-def _panel(axes: Axes, run: Run, names: tuple[tuple[str, str], ...], label: str) -> None:
-    divisor, _ = _time_axis(run)
-    logarithmic = run.end > LONG
-    time = run.series["time_s"].to_numpy(float)
-    shown = time / divisor
-    if logarithmic:
-        shown = np.maximum(shown, 1.0)
-    for index, (name, words) in enumerate((n, w) for n, w in names if run.shows(n)):
-        axes.plot(shown, run.series[name], ls=LINES[index % len(LINES)], color=f"C{index}", label=words)
-    for injection in run.case.injection:
-        start, stop = (injection.start or 0.0) / divisor, end_of_injection(injection) / divisor
-        if injection.volume > 0:
-            axes.axvspan(max(start, 1.0) if logarithmic else start, stop, color="#ececec", zorder=0, lw=0)
-    if label.startswith("pressure"):
-        axes.axhline(float(run.series[names[0][0]].iloc[0]), color=GREY, ls=":", lw=0.8)
-    if label.startswith("smallest"):
-        axes.axhline(1.0, color=GREY, ls=":", lw=0.8)
-    if logarithmic:
+def on_axis(run: Run, seconds: Array | float) -> Any:
+    """Times [s] as they lie on the axis; on a logarithmic one nothing is before a second."""
+    shown = np.asarray(seconds, float) / time_unit(run)[0]
+    return np.maximum(shown, 1.0) if run.end > LONG else shown
+
+
+def set_time_axis(axes: Axes, run: Run) -> None:
+    """Scale and ticks of an axis of time."""
+    if run.end > LONG:
         axes.set_xscale("log")
         ticks = [tick for tick in TIME_TICKS if tick <= run.end]
         axes.set_xticks(ticks, [duration(tick) for tick in ticks])
         axes.set_xticks([tick for tick in MINOR_TICKS if tick <= run.end], minor=True)
     else:
         axes.set_xlim(0, None)
+
+
+def _panel(axes: Axes, run: Run, names: tuple[tuple[str, str], ...], label: str) -> None:
+    shown = on_axis(run, run.series["time_s"].to_numpy(float))
+    for index, (name, words) in enumerate((n, w) for n, w in names if run.shows(n)):
+        axes.plot(shown, run.series[name], ls=LINES[index % len(LINES)], color=f"C{index}", label=words)
+    for injection in run.case.injection:
+        if injection.volume > 0:
+            span = (injection.start or 0.0, end_of_injection(injection))
+            axes.axvspan(*on_axis(run, np.array(span)), color="#ececec", zorder=0, lw=0)
+    if label.startswith("pressure"):
+        axes.axhline(float(run.series[names[0][0]].iloc[0]), color=GREY, ls=":", lw=0.8)
+    if label.startswith("smallest"):
+        axes.axhline(1.0, color=GREY, ls=":", lw=0.8)
+    set_time_axis(axes, run)
     axes.set_ylabel(label)
     axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, fontsize=7, borderpad=0.0, borderaxespad=0.1)
 

@@ -68,9 +68,10 @@ def map_figure(frame: pd.DataFrame, keys: list[str]) -> tuple[Figure, str] | Non
         axes.set_xticks(range(len(volumes)), [f"{volume:g}" for volume in volumes])
         axes.set_xlabel("volume [mL]")
     left = columns.nunique() - len(titles)
+    named_others = ", ".join(key.rpartition(".")[2] for key in others) or "study"
     return figure, (
         "Volume injected against interspace, a column per "
-        f"{', '.join(others) or 'study'}{f' (first {MOST_COLUMNS}; {left} more in the table)' if left else ''}. "
+        f"{named_others}{f' (first {MOST_COLUMNS}; {left} more in the table)' if left else ''}. "
         "Grey: not finished, or not reported."
     )
 

@@ -28,6 +28,14 @@ BESIDE: Final = 0.05
 """Distance of markers that share a place [share of their bar]."""
 
 TURNS: Final = (0, 1, -1)
+SIDES: Final = ((4, 3), (4, -9), (-11, 3), (-11, -9), (4, 9), (-11, 9), (4, -15), (-11, -15))
+"""Where a marker's number may stand from it [points], the best first."""
+
+APART: Final = (9.0, 6.5)
+"""Distance at which numbers and markers do not touch [points]."""
+
+PANEL: Final = (2.7, 2.5)
+"""Width and height of a panel, roughly [inch]."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,7 @@ def relief_figure(held: Sequence[Held], rows: Sequence[ReliefRow], axis: Axis = 
 def _panel(axes: Axes, members: Sequence[tuple[int, Held]], rows: Sequence[ReliefRow], predicted: Axis | None) -> None:
     axes.set(ylim=(-4, 108), yticks=[0, 25, 50, 75, 100])
     skipped = []
+    places: list[tuple[int, float, float]] = []
     spread = _spread([item for _, item in members], rows, predicted)
     for number, item in members:
         where = _place(item, rows, predicted)
@@ -120,13 +129,35 @@ def _panel(axes: Axes, members: Sequence[tuple[int, Held]], rows: Sequence[Relie
             axes.plot([middle, middle], [bottom, top], color=colour, lw=0.9, alpha=0.75, zorder=2)
         marker = "X" if row.control_kind else SHAPES[row.endpoint_class]
         axes.plot(middle, y, marker, ms=6.5, color=colour, mfc=colour if known else "white", mew=1.1, zorder=3)
-        axes.annotate(str(number), (middle, y), (4, 3), textcoords="offset points", fontsize=6.5, zorder=4)
+        places.append((number, middle, y))
     if skipped:
         text = f"no prediction: {', '.join(map(str, sorted(skipped)))}"
         axes.text(0.99, 0.02, text, transform=axes.transAxes, fontsize=6.5, ha="right", va="bottom")
     if not members:
         axes.text(0.5, 0.5, "no primary row", transform=axes.transAxes, ha="center", fontsize=8, color="#777777")
     axes.set_xlim(left=-0.6 if predicted else -3)
+    _numbers(axes, places)
+
+
+def _numbers(axes: Axes, places: Sequence[tuple[int, float, float]]) -> None:
+    """The number of every marker beside it, on the first side where it hides neither a marker nor a number."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    wide, high = (PANEL[0] * 72 / (right - left), PANEL[1] * 72 / (top - bottom))
+    points = {number: (x * wide, y * high) for number, x, y in places}
+    taken = [(number, x, y) for number, (x, y) in points.items()]
+    for number, x, y in places:
+        px, py = points[number]
+        free = [
+            (dx, dy)
+            for dx, dy in SIDES
+            if not any(
+                other != number and abs(px + dx + 3 - ox) < APART[0] and abs(py + dy + 2 - oy) < APART[1]
+                for other, ox, oy in taken
+            )
+        ]
+        side = free[0] if free else SIDES[0]
+        taken.append((-number, px + side[0] + 3, py + side[1] + 2))
+        axes.annotate(str(number), (x, y), side, textcoords="offset points", fontsize=6.5, zorder=4)
 
 
 def _spread(members: Sequence[Held], rows: Sequence[ReliefRow], predicted: Axis | None) -> dict[str, float]:

@@ -93,6 +93,9 @@ def volume_range(row: ReliefRow, rows: Sequence[ReliefRow]) -> tuple[float, floa
 def predict(row: ReliefRow, rows: Sequence[ReliefRow], runs: Sequence[Outcome]) -> Prediction | str:
     """The prediction for a row, or why there is none.
 
+    The pressure is that of runs without a leak where there are any, so that it is the mechanical rise alone; the
+    coverage is that of runs with one, for a targeted row of those whose patch is at the level of the leak.
+
     Args:
         row: a published row; a control is predicted to have no rise.
         rows: all rows, for the stated range.
@@ -101,16 +104,10 @@ def predict(row: ReliefRow, rows: Sequence[ReliefRow], runs: Sequence[Outcome]) 
     if row.control_kind:
         nothing = Band(0.0, 0.0, 0.0)
         return Prediction(nothing, None, None, (0.0, 0.0), assumed_volume=False, stand_in=False, words="")
-    patient = PATIENTS.get(row.syndrome, "")
-    own = [run for run in runs if run.case.patient == patient]
-    chosen = own or list(runs)
-    first, last = INTERSPACES.index(row.level_low), INTERSPACES.index(row.level_high)
-    ways = APPROACHES[row.targeting]
-    chosen = [
-        run
-        for run in chosen
-        if first <= INTERSPACES.index(run.level) <= last and run.case.injection[0].approach in ways
-    ]
+    closed = [run for run in runs if not run.case.leak] or list(runs)
+    chosen, stand_in = _alike(row, closed)
+    leaking = [run for run in runs if run.case.leak and (row.targeting != "targeted" or _is_aimed(run))]
+    covering, _ = _alike(row, leaking)
     groups: dict[tuple[str, str], list[Outcome]] = {}
     for run in chosen:
         groups.setdefault((run.level, run.case.injection[0].approach), []).append(run)
@@ -123,16 +120,36 @@ def predict(row: ReliefRow, rows: Sequence[ReliefRow], runs: Sequence[Outcome]) 
     reached = min(high, top)
     volumes = np.linspace(low, reached, POINTS)
     rises = np.array([np.interp(volumes, *_curve(group, RISE)) for group in groups.values()])
-    near = [run for run in chosen if _beside(run.volume_mL, low, reached, {item.volume_mL for item in chosen})]
+    near, reaching = (
+        [run for run in part if _beside(run.volume_mL, low, reached, {item.volume_mL for item in part})]
+        for part in (chosen, covering)
+    )
     return Prediction(
         rise=Band(float(rises.mean()), float(rises.min()), float(rises.max())),
         half_decay=_band([run.number(DECAY) for run in near]),
-        coverage=_band([run.number(COVERAGE) for run in near if run.case.leak]),
+        coverage=_band([run.number(COVERAGE) for run in reaching]),
         volume_mL=(low, reached),
         assumed_volume=row.volume_basis != "reported",
-        stand_in=not own,
+        stand_in=stand_in,
         words=f"computed to {top:g} mL only" if reached < high - 1e-9 else "",
     )
+
+
+def _alike(row: ReliefRow, runs: Sequence[Outcome]) -> tuple[list[Outcome], bool]:
+    """Runs of the row's patient, levels and approaches; all patients' where its own has none, which is said."""
+    own = [run for run in runs if run.case.patient == PATIENTS.get(row.syndrome, "")]
+    first, last = INTERSPACES.index(row.level_low), INTERSPACES.index(row.level_high)
+    found = [
+        run
+        for run in own or runs
+        if first <= INTERSPACES.index(run.level) <= last and run.case.injection[0].approach in APPROACHES[row.targeting]
+    ]
+    return found, not own
+
+
+def _is_aimed(run: Outcome) -> bool:
+    """Whether the patch is at the level of the leak."""
+    return all(leak.level == run.level for leak in run.case.leak)
 
 
 def _curve(group: Sequence[Outcome], name: str) -> tuple[list[float], list[float]]:

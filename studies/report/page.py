@@ -12,6 +12,7 @@ import pandas as pd
 
 import fem
 from fem.parameters import parameter_table
+from studies.calibrate.outcome import outcome_lines
 from studies.console import HEADLINE
 from studies.page import LIMITS, TEMPLATES, calibration_lines, render
 from studies.plot import PICTURES, draw_run, note_of
@@ -29,7 +30,7 @@ from studies.runfolder import write_text
 SHOWN_CASES: Final = 60
 """Cases in the table of a sweep's page."""
 
-NOT_PROPAGATED: Final = "not propagated; bloodpatch calibrate gives the width of the fitted parameters"
+NOT_PROPAGATED: Final = "not propagated; widths of the fitted ones below, under what was calibrated on what"
 
 
 def run_page(folder: Path, page: Path) -> None:
@@ -145,6 +146,7 @@ def write(page: Path, **values: Any) -> None:
             "pictures": [{"caption": item.caption, "data": embedded(item)} for item in values["pictures"]],
             "calibrated": f"Calibrated parameters: {', '.join(fitted) or 'none'}. They may look at these only:",
             "calibration": calibration_lines(),
+            "outcome": outcome_lines(),
             "limits": LIMITS,
             "version": version(),
             "model_version": fem.MODEL_VERSION,

@@ -14,6 +14,7 @@ from fem.parameters import parameter_table
 from studies.calibrate import calibrate, rows, told
 from studies.calibrate.fit import LONGEST, Fit, NoPredictionError, gauss_newton
 from studies.calibrate.likelihood import Beyond, Measured
+from studies.calibrate.outcome import OUTCOME, outcome_lines
 from studies.calibrate.study import NORMAL_95, read_calibration
 from studies.errors import InputError
 from tests.studies.fake_calibrate import (
@@ -29,8 +30,8 @@ from tests.studies.fake_calibrate import (
 )
 
 STUDY = Path(package.__file__).parent / "default.toml"
-SETTINGS = ["calibrate.step=0.1"]
-"""The stand-in has no noise that asks for longer differences."""
+SETTINGS = ["calibrate.step=0.1", "calibrate.tolerance=0.02"]
+"""The stand-in has no noise that asks for more."""
 KEYS = [f"materials.{name}" for name in (MOBILITY, STORAGE, OUTFLOW)]
 DATA = ["bolus-2", "bolus-6", "higuchi-10", "pratt-15"]
 LIMIT = 1.22
@@ -77,7 +78,7 @@ def test_the_fit_is_the_most_probable_point_with_its_posterior(fitted):
     point, covariance, sigma, predict = exact()
     frame = pd.read_csv(fitted / "calibration.csv").set_index("key")
     width = np.sqrt(np.diag(covariance))
-    # Forward differences of step 0.1 and a tolerance of 0.05 in the logarithm: a few per cent.
+    # Forward differences of step 0.1 and a tolerance of 0.02 posterior widths: a few per cent.
     assert np.log(frame.loc[KEYS, "posterior"].to_numpy()) == pytest.approx(point, abs=0.05)
     assert frame.loc[KEYS, "width_ratio"].to_numpy() == pytest.approx(width / sigma, rel=0.08)
     high = frame.loc[KEYS, "posterior_high"] / frame.loc[KEYS, "posterior"]
@@ -118,6 +119,25 @@ def test_a_value_outside_its_range_is_said(fitted):
     fit = Fit(far, np.eye(3), np.zeros((4, 3)), np.zeros(4), 0.0, 0, True, ())
     assert [row["within_range"] for row in rows(read_calibration(STUDY), fit)] == ["no"] * 3
     assert sum("OUTSIDE its range" in line for line in told(read_calibration(STUDY), fit)) == 3
+
+
+def test_pages_tell_the_outcome_against_the_prior(fitted, tmp_path):
+    lines = outcome_lines(fitted / "calibration.csv")
+    frame = pd.read_csv(fitted / "calibration.csv")
+    for line, row in zip(lines, frame.to_dict("records"), strict=True):
+        default = parameter_table()[row["key"].removeprefix("materials.")].value
+        assert f"posterior {row['posterior']:.2g} (" in line
+        assert f"prior {row['prior']:.2g} (" in line
+        assert ("not the fitted value" in line) == (abs(default / row["posterior"] - 1) > 0.05)
+        assert "outside" not in line
+    frame.assign(within_range="no").to_csv(tmp_path / "out.csv", index=False)
+    assert all("outside its tabulated range" in line for line in outcome_lines(tmp_path / "out.csv"))
+    assert "not known" in outcome_lines(tmp_path / "nothing.csv")[0]
+
+
+def test_defaults_are_the_committed_outcome():
+    if OUTCOME.is_file():
+        assert [line for line in outcome_lines() if "not the fitted value" in line] == []
 
 
 @pytest.mark.parametrize("side", ["below", "above"])

@@ -67,12 +67,16 @@ def test_rises_stand_at_other_spinal_shares(folder, command):
     assert frame.loc["pratt-20", at].tolist() == pytest.approx([low * predicted, high * predicted])
     # 10.75 with 8.8 between patients
     assert high * predicted > 10.75 + 8.8 > low * predicted
-    assert frame.loc["pratt-20", "verdict_at_shares"] == "inside and outside"
+    assert frame.loc["pratt-20", "verdict_at_shares"] == "inside at 0.32, outside at 0.69"
     assert frame.loc[["higuchi-10", "pratt-curvature"], at].isna().all(axis=None)
     relief = pd.read_csv(folder / "relief.csv")
     ratio = relief["predicted_rise_at_share_069_mmHg"] / relief["predicted_rise_mmHg"]
     assert ratio.dropna().to_numpy() == pytest.approx(ratios()["csf_pressure_rise_mmHg"][1])
-    assert "carried over" in (folder / "comparison.html").read_text(encoding="utf-8")
+    page = (folder / "comparison.html").read_text(encoding="utf-8")
+    assert "carried over" in page
+    told = frame.loc[frame["use"] == "validation", "verdict_at_shares"].dropna()
+    counts = [told.str.contains(f"inside at {share}").sum() for share in ("0.32", "0.69")]
+    assert f"Of the {len(told)} static rises, {counts[0]} at .32 and {counts[1]} at .69" in page
 
 
 def test_ratios_are_those_of_the_committed_study():

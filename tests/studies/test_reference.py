@@ -1,5 +1,6 @@
 """The reference sweep: what it varies, and what one command writes, on the stand-in's results."""
 
+import re
 import shutil
 import tomllib
 from functools import partial
@@ -44,11 +45,28 @@ def test_it_varies_volume_level_and_approach(tmp_path):
     assert len({tuple(case.case.anatomy.span) for case in plan.cases}) == 1  # one window: levels are not confounded
 
 
+def test_the_study_of_coverage_has_blind_and_targeted_patches():
+    plan = read_study(demo.CASES / demo.REFERENCE["coverage"])
+    assert all(case.case.leak for case in plan.cases)
+    aimed = [
+        case.case.injection[0].level == case.case.leak[0].level for case in plan.cases if case.case.patient == "sih"
+    ]
+    assert sum(aimed) == len(aimed) / 2 > 0
+    assert {case.case.injection[0].level for case in plan.cases if case.case.patient == "pdph"} == {
+        "L2/L3",
+        "L3/L4",
+        "L4/L5",
+    }
+    assert len(plan.groups) == 9
+
+
 def test_one_command_writes_table_and_figures(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "execute", partial(execute, simulator=NAME))
     levels, volumes = ["T6/T7", "L2/L3", "L5/S1"], ["2 mL", "20 mL"]
     small = smaller(tmp_path / "study.toml", approach=["interlaminar"], level=levels, volume=volumes)
-    monkeypatch.setattr(demo, "REFERENCE", demo.REFERENCE | {"reference": small})
+    leaks = tmp_path / "coverage.toml"
+    leaks.write_text(re.sub(r'(?m)^.*"(5|10|30) mL" },\n', "", (demo.CASES / "coverage.toml").read_text()))
+    monkeypatch.setattr(demo, "REFERENCE", demo.REFERENCE | {"reference": small, "coverage": leaks})
     out = tmp_path / "reference"
     assert demo.reference(out, jobs=2) == 0
     table = pd.read_csv(out / demo.REFERENCE_TABLE)
@@ -96,7 +114,7 @@ def test_maps_stand_cranial_up_and_leave_out_what_failed():
     assert np.isnan(shown[0, 2])
     assert shown[2, 1] == pytest.approx(2.0)
     assert "leak covered" not in [axes.get_ylabel() for axes in figure.axes]
-    assert APPROACH in caption
+    assert "a column per approach" in caption
 
 
 def test_no_map_without_both():

@@ -167,6 +167,31 @@ def test_relief_is_also_drawn_against_duration_and_coverage_where_they_are_predi
     assert frame.loc["paech-20", "predicted_half_decay_s"] == pytest.approx(300.0)
 
 
+def test_pressure_is_of_runs_without_a_leak_and_coverage_of_those_with_one():
+    def leaking(patient: str, level: str, leak: str, coverage: float) -> Outcome:
+        tree = {"patient": patient, "injection": [{"level": level, "volume": "20 mL"}]}
+        case = Case.model_validate(tree | {"leak": [{"level": leak, "site": "dorsal"}]})
+        summary = {"csf_pressure_rise_mmHg": 99.0, "leak_coverage": coverage}
+        return Outcome(case, Path("x"), "done", "", summary, pd.DataFrame())
+
+    runs = [
+        run("L3/L4", 20.0, 4.0),
+        run("T9/T10", 20.0, 4.0),
+        leaking("pdph", "L3/L4", "L3/L4", 0.9),
+        leaking("sih", "T9/T10", "T9/T10", 0.7),
+        leaking("sih", "L2/L3", "T9/T10", 0.1),
+    ]
+    held = {item.row.row_id: item for item in hold(ROWS, runs)}
+    without = {item.row.row_id: item for item in hold(ROWS, runs[:2])}
+    assert held["paech-20"].rise == pytest.approx(4.0)
+    assert held["paech-20"].coverage == pytest.approx(0.9)
+    assert held["cho-targeted"].rise == without["cho-targeted"].rise < 4.0
+    assert held["cho-targeted"].coverage == pytest.approx(0.7)  # at the level of the leak only
+    blind = held["cho-blind"].prediction.coverage
+    assert (blind.low, blind.high) == pytest.approx((0.1, 0.7))
+    assert held["cho-blind"].prediction.stand_in
+
+
 def test_targeted_rows_range_over_the_approaches_and_blind_ones_do_not():
     def by(approach: str, rise: float) -> Outcome:
         made = run("L3/L4", 20.0, rise)
