@@ -195,7 +195,6 @@ class PatchModel:
         newton.pressure = {name: self.baseline_pressure["s"] for name in newton.compartments}
         if self.patches:
             settle_leaks(self)
-            newton.advance_chains()
         self.beyond = tuple(chain.state for chain in self.chains)
         self.baseline = poro.state.x.array.copy()
         self.compartment_pressure = dict(newton.pressure)
@@ -214,7 +213,6 @@ class PatchModel:
 
     def adopt_baseline(self) -> None:
         """Let the present state be the one that changes count from."""
-        self.newton.advance_chains()
         self.beyond = tuple(chain.state for chain in self.chains)
         self.baseline = self.poro.state.x.array.copy()
         self.poro.previous.x.array[:] = self.baseline

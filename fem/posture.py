@@ -127,7 +127,9 @@ def shift(model: PatchModel) -> None:
         for _ in range(REPEATS):  # until nothing moves: the mobility is that of the state before
             poro.previous.x.array[:] = poro.state.x.array
             newton.start = dict(newton.pressure)
-            if newton.solve(model.shift_tolerances()) == 0:
+            still = newton.solve(model.shift_tolerances()) == 0
+            newton.advance_chains()
+            if still:
                 break
     model.posture_shift = newton.pressure["cranial"] - model.baseline_pressure["s"]
     model.whole = dict(model.whole) | {"cranial": replace(cranial, venous=cranial.venous + model.posture_shift)}

@@ -68,7 +68,9 @@ def settle_leaks(model: PatchModel) -> None:
         for _ in range(REPEATS):
             poro.previous.x.array[:] = poro.state.x.array
             newton.start = dict(newton.pressure)
-            if newton.solve(tolerances) == 0:
+            still = newton.solve(tolerances) == 0
+            newton.advance_chains()
+            if still:
                 break
         for k, patch in enumerate(model.patches):
             mask.x.array[:] = patch.cells
