@@ -200,7 +200,7 @@ def _spread_figure(lines: list[Line]) -> tuple[Figure, str]:
         axes.plot([], [], "D", mfc="white", color=GREY, label="patients")
         axes.legend(fontsize=7)
     return figure, (
-        "Where the injectate reaches, at most until the end of the run. Left: shares of the ensemble with their exact 95 % "
+        "Where the injectate reaches. Left: shares of the ensemble with their exact 95 % "
         "binomial intervals. Right: means, and eight of ten members. Diamonds: patients."
     )
 
