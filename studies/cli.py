@@ -235,6 +235,21 @@ def report(folder: Folder) -> int:
 
 
 @app.command()
+def shares(
+    folder: Folder,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="folder to write to; default DIR itself")
+    ] = None,
+) -> int:
+    """Shares of an ensemble that a patch reaches, with binomial intervals: shares.csv and a figure."""
+    from studies.shares import write_shares
+
+    written, picture = write_shares(folder, _writable(out or folder))
+    say("\n".join(str(path) for path in (written, *picture.files)))
+    return DONE
+
+
+@app.command()
 def calibrate(
     study: Annotated[Path, typer.Argument(metavar="STUDY", help="study file with [calibrate]")],
     out: Out,

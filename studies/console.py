@@ -101,6 +101,8 @@ HEADLINE: Final = (
     ("csf_displaced_peak_mL", "CSF displaced at most"),
     ("sac_area_min_ratio", "smallest sac area over its baseline"),
     ("canal_occupancy_max", "largest canal occupancy"),
+    ("csf_pressure_half_decay_s", "half of the CSF pressure's rise is gone after"),
+    ("sac_compression_half_decay_s", "half of the sac's lost area is back after"),
 )
 
 
@@ -110,6 +112,6 @@ def headline(summary: Mapping[str, Any]) -> list[str]:
     for name, words in HEADLINE:
         value = summary.get(name)
         if isinstance(value, int | float):
-            unit = name.rpartition("_")[2] if name.endswith(("mmHg", "mL")) else ""
+            unit = name.rpartition("_")[2] if name.endswith(("mmHg", "mL", "_s")) else ""
             lines.append(f"  {words:<52}{value:8.2f} {unit}".rstrip())
     return lines

@@ -78,6 +78,11 @@ class SweepSection(Section):
     cases: list[dict[str, Any]] = Field(
         default_factory=list, description="mode list: one table of dotted keys per case"
     )
+    cross: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="sampled modes: tables of dotted keys, every sample is taken with each of them; "
+        '"@KEY" is the value that KEY has in the sample',
+    )
     samples: Annotated[StrictInt, Field(ge=1, le=MAX_CASES)] | None = Field(
         default=None, description="sampled modes: how many cases; for sobol a power of 2"
     )
@@ -140,8 +145,8 @@ def _listed(sweep: SweepSection) -> list[dict[str, Any]]:
                 shown(values),
                 f'mode {sweep.mode} takes a list of values, such as ["5 mL", "10 mL"]',
             )
-    for name in ("samples", "seed"):
-        if getattr(sweep, name) is not None:
+    for name in ("samples", "seed", "cross"):
+        if getattr(sweep, name) not in (None, []):
             raise InputError(f"sweep.{name}", str(getattr(sweep, name)), 'it belongs to mode "lhs" or "sobol"')
     lengths = {key: len(values) for key, values in sweep.vary.items()}
     if sweep.mode == "zip":
@@ -165,7 +170,23 @@ def _sampled(sweep: SweepSection) -> list[dict[str, Any]]:
     columns = {
         key: _values(key, distribution, points[:, index]) for index, (key, distribution) in enumerate(keys.items())
     }
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    samples = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    if len(samples) * len(sweep.cross) > MAX_CASES:
+        raise InputError("sweep.cross", f"{len(sweep.cross)} tables", f"allowed are at most {MAX_CASES} cases")
+    return [sample | _crossed(sample, table) for sample in samples for table in sweep.cross or [{}]]
+
+
+def _crossed(sample: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str, Any]:
+    """A table of `sweep.cross` with what it takes from the sample."""
+    found = dict(table)
+    for key, value in table.items():
+        if key in sample:
+            raise InputError(f'sweep.cross."{key}"', shown(value), "it is sampled; allowed is a key that is not")
+        if isinstance(value, str) and value.startswith("@"):
+            if value[1:] not in sample:
+                raise InputError(f'sweep.cross."{key}"', shown(value), f"allowed after @ are {', '.join(sample)}")
+            found[key] = sample[value[1:]]
+    return found
 
 
 def _points(mode: str, samples: int, dimensions: int, seed: int) -> npt.NDArray[np.float64]:

@@ -139,6 +139,7 @@ def _study_row(item: Outcome, banded: bool) -> dict[str, Any]:
         "csf_rise": item.number("csf_pressure_rise_mmHg"),
         "csf_end": item.number("csf_pressure_end_mmHg"),
         "half": item.number("csf_pressure_half_decay_s") / 60,
+        "sac_half": item.number("sac_compression_half_decay_s") / 60,
         "static": item.number(STATIC_RISE),
         "displaced": item.number("csf_displaced_peak_mL"),
         "sac": item.number("sac_area_min_ratio"),

@@ -18,6 +18,7 @@ from studies.results import case_states, read_plan, table
 HEADLINES: Final = (
     ("csf_pressure_rise_mmHg", "peak rise of the CSF pressure [mmHg]"),
     ("csf_pressure_half_decay_s", "half decay of the CSF rise [s]"),
+    ("sac_compression_half_decay_s", "half decay of the sac's compression [s]"),
     ("epidural_pressure_static_rise_mmHg", "static epidural rise [mmHg]"),
     ("csf_displaced_peak_mL", "CSF displaced, peak [mL]"),
     ("sac_area_min_ratio", "smallest sac area over baseline [1]"),

@@ -75,9 +75,36 @@ def test_choices_and_lists_are_equally_likely(tmp_path):
         assert sorted(values.count(value) for value in set(values)) == [10, 10]
 
 
+def test_every_sample_is_crossed_with_every_table_and_shares_its_path(tmp_path):
+    tree = {
+        "injection": [{"level": "L3/L4", "volume": "1 mL"}],
+        "leak": [{"level": "L3/L4", "site": "dorsal"}],
+        "patient": "sih",
+        "sweep": {
+            "mode": "sobol",
+            "samples": 4,
+            "vary": {"leak.0.level": ["T12/L1", "L1/L2"], "csf.pvi": {"low": "20 mL", "high": "30 mL"}},
+            "cross": [
+                {LEVEL: level, VOLUME: volume} for level in ("L3/L4", "@leak.0.level") for volume in ("5 mL", "9 mL")
+            ],
+        },
+    }
+    found = plan_study(tree, tmp_path / "x.toml")
+    assert len(found.cases) == 16
+    assert [len(group) for group in found.groups.values()] == [2] * 8
+    for member in range(4):
+        rows = [case.varied for case in found.cases[4 * member : 4 * member + 4]]
+        assert len({row["csf.pvi"] for row in rows}) == 1
+        assert [row[LEVEL] for row in rows] == ["L3/L4", "L3/L4", rows[0]["leak.0.level"], rows[0]["leak.0.level"]]
+        assert [row[VOLUME] for row in rows] == ["5 mL", "9 mL"] * 2
+
+
 @pytest.mark.parametrize(
     ("vary", "sweep", "said"),
     [
+        ({VOLUME: {"low": "5 mL", "high": "9 mL"}}, {"cross": [{VOLUME: "5 mL"}]}, "it is sampled"),
+        ({VOLUME: {"low": "5 mL", "high": "9 mL"}}, {"cross": [{LEVEL: "@leak"}]}, "allowed after @"),
+        ({VOLUME: ["5 mL"]}, {"mode": "grid", "samples": None, "cross": [{LEVEL: "L3/L4"}]}, "belongs to mode"),
         ({VOLUME: {"low": "5 mL"}}, {}, f'sweep.vary."{VOLUME}".high: got nothing'),
         ({VOLUME: {"low": "9 mL", "high": "5 mL"}}, {}, "less than high"),
         ({VOLUME: {"low": "5 mL", "high": "5 mmHg"}}, {}, "a value in mL"),

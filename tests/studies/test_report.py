@@ -75,6 +75,18 @@ def test_a_run_of_hours_has_a_logarithmic_axis_of_time(pages):
     assert data["rows"][-1]["time_log_min"] == pytest.approx(end / 60, rel=1e-4)
 
 
+def test_time_constants_of_sac_and_pressure_stand_apart(pages):
+    said = {
+        "run": ("half of the CSF pressure&#39;s rise is gone after", "half of the sac&#39;s lost area is back after"),
+        "sweep": ("half decay of the CSF rise [s]", "half decay of the sac&#39;s compression [s]"),
+        "comparison": ("half decay of<br>the rise", "half decay of sac<br>compression"),
+    }
+    for kind, words in said.items():
+        page = html.unescape(pages[kind].read_text(encoding="utf-8"))
+        for word in words:
+            assert html.unescape(word) in page, (kind, word)
+
+
 def test_page_of_a_sweep_gives_bands_over_what_is_not_known(pages):
     page = pages["sweep"].read_text(encoding="utf-8")
     assert "not varied in this sweep (mesh.size)" in page
