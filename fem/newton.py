@@ -55,11 +55,35 @@ class Tolerances:
         force: Euclidean norm of the out-of-balance nodal forces [N].
         volume: sum of the out-of-balance nodal volumes [m^3], compartments included.
         iterations: at most.
+        total: volume that the fluid of one pressure is out of balance by as a whole [m^3]. Fluxes between vertices
+            cancel in it, so that it can be held far below the round-off of their sum.
     """
 
     force: float
     volume: float
     iterations: int = 20
+    total: float = float("inf")
+
+
+@dataclass(frozen=True)
+class Imbalance:
+    """How far a state is from a solution.
+
+    Attributes:
+        force: Euclidean norm of the out-of-balance nodal forces [N].
+        volume: sum of the absolute out-of-balance nodal volumes and compartments' defects [m^3].
+        total: largest absolute sum of one pressure's out-of-balance nodal volumes [m^3].
+        defects: of the compartments [m^3], shape (compartments,).
+    """
+
+    force: float
+    volume: float
+    total: float
+    defects: Array
+
+    def excess(self, tolerances: Tolerances) -> float:
+        """Largest norm over its tolerance; converged at 1 and below."""
+        return max(self.force / tolerances.force, self.volume / tolerances.volume, self.total / tolerances.total)
 
 
 class BorderedNewton:
@@ -91,7 +115,7 @@ class BorderedNewton:
         self._zero = fem.Function(model.space)
         self.hold(None)
         self._u = model.owned("u")
-        self._p = np.concatenate([model.owned(name) for name in model.pressures])
+        self._fluids = [model.owned(name) for name in model.pressures]
         self._cuts = {name: self._vector(form) for name, form in model.coupling.items()}
         self._means = {chain.exchange: self._vector(model.mean_over(chain.exchange)) for chain in self.chains}
         self._columns = {name: vector.duplicate() for name, vector in self._cuts.items()}
@@ -166,8 +190,8 @@ class BorderedNewton:
         flow = self.flow_into(name) + part.inflow(pressure)
         return gain - float(self.model.step.value) * flow
 
-    def evaluate(self) -> tuple[float, float, Array]:
-        """Assemble the residual; return out-of-balance force [N], volume [m^3] and the compartments' defects."""
+    def evaluate(self) -> Imbalance:
+        """Assemble the residual of the present state and measure it."""
         model = self.model
         for name, value in self.pressure.items():
             model.outside[name].value = value
@@ -179,10 +203,12 @@ class BorderedNewton:
             self._residual.axpy(-model.balance_scale, model.balance)
         array = self._residual.array
         array[self._held] = 0.0
-        sums = np.array([np.sum(array[self._u] ** 2), np.sum(np.abs(array[self._p]))])
-        sums = model.comm.allreduce(sums, op=MPI.SUM)
+        fluids = [array[dofs] for dofs in self._fluids]
+        sums = np.array([np.sum(array[self._u] ** 2), sum(np.abs(part).sum() for part in fluids)])
+        sums = model.comm.allreduce(np.concatenate([sums, [part.sum() for part in fluids]]), op=MPI.SUM)
         defects = np.array([self._defect(name) for name in self.compartments])
-        return float(np.sqrt(sums[0])), float(sums[1] + np.sum(np.abs(defects))), defects
+        volume = float(sums[1] + np.abs(defects).sum())
+        return Imbalance(float(np.sqrt(sums[0])), volume, float(np.abs(sums[2:]).max()), defects)
 
     def balance_present_state(self) -> float:
         """Let fixed nodal forces hold the present displacement; return their Euclidean norm [N]."""
@@ -216,7 +242,7 @@ class BorderedNewton:
             norms = self._chords(norms, tolerances)
         course: list[float] = []
         for iteration in range(tolerances.iterations):
-            course.append(_excess(norms, tolerances))
+            course.append(norms.excess(tolerances))
             if course[-1] <= 1.0:
                 return iteration
             if not np.isfinite(course[-1]):
@@ -224,35 +250,36 @@ class BorderedNewton:
             if iteration >= PATIENCE and min(course[-PATIENCE:]) > PROGRESS * min(course[:-PATIENCE]):
                 raise SolverError(
                     f"Newton's method stalled after {iteration} iterations "
-                    f"(force {norms[0]:.2e} N, volume {norms[1]:.2e} m^3)"
+                    f"(force {norms.force:.2e} N, volume {norms.volume:.2e} m^3)"
                 )
             self._factorise()
-            update, shift = self._direction(norms[2])
-            norms = self._apply(update, shift, norms[:2], norms[0] <= tolerances.force)
+            update, shift = self._direction(norms.defects)
+            norms = self._apply(update, shift, norms, norms.force <= tolerances.force)
             norms = self._chords(norms, tolerances)
-        if _excess(norms, tolerances) <= 1.0:
+        if norms.excess(tolerances) <= 1.0:
             return tolerances.iterations
         raise SolverError(
             f"Newton's method did not converge in {tolerances.iterations} iterations "
-            f"(force {norms[0]:.2e} N of {tolerances.force:.0e}, volume {norms[1]:.2e} m^3 of {tolerances.volume:.0e})"
+            f"(force {norms.force:.2e} N of {tolerances.force:.0e}, "
+            f"volume {norms.volume:.2e} m^3 of {tolerances.volume:.0e})"
         )
 
-    def _chords(self, norms: tuple[float, float, Array], tolerances: Tolerances) -> tuple[float, float, Array]:
+    def _chords(self, norms: Imbalance, tolerances: Tolerances) -> Imbalance:
         """Iterate with the factorisation at hand while each iteration pays."""
         x, size = self.model.state.x, self._local_size
         for _ in range(CHORDS):
-            excess = _excess(norms, tolerances)
+            excess = norms.excess(tolerances)
             if not 1.0 < excess < np.inf:
                 break
             before, pressures = x.array[:size].copy(), dict(self.pressure)
-            update, shift = self._direction(norms[2])
+            update, shift = self._direction(norms.defects)
             x.array[:size] -= update.array
             x.scatter_forward()
             for value, name in zip(shift, self.compartments, strict=True):
                 self.pressure[name] -= float(value)
             after = self.evaluate()
-            gain = _excess(after, tolerances) / excess
-            if not gain < 1.0 or after[0] > max(norms[0], tolerances.force):
+            gain = after.excess(tolerances) / excess
+            if not gain < 1.0 or after.force > max(norms.force, tolerances.force):
                 x.array[:size] = before
                 x.scatter_forward()
                 self.pressure = pressures
@@ -301,9 +328,7 @@ class BorderedNewton:
         local = float(self._residual.array[self._u] @ update.array[self._u])
         return self.model.comm.allreduce(local, op=MPI.SUM)
 
-    def _apply(
-        self, update: Any, shift: Array, norms: tuple[float, float], balanced: bool
-    ) -> tuple[float, float, Array]:
+    def _apply(self, update: Any, shift: Array, norms: Imbalance, balanced: bool) -> Imbalance:
         """Take the update, shortened where it overshoots (Matthies & Strang 1979, doi:10.1002/nme.1620141104).
 
         Tension-only fibres have no stiffness while slack, so that a full step stretches them far beyond the solution. A
@@ -313,7 +338,7 @@ class BorderedNewton:
         x, size = self.model.state.x, self._local_size
         before, pressures = x.array[:size].copy(), dict(self.pressure)
 
-        def at(factor: float) -> tuple[tuple[float, float, Array], float]:
+        def at(factor: float) -> tuple[Imbalance, float]:
             x.array[:size] = before - factor * update.array
             x.scatter_forward()
             for value, name in zip(shift, self.compartments, strict=True):
@@ -324,7 +349,7 @@ class BorderedNewton:
         factor, outcome, slope = 1.0, *at(1.0)
         if balanced and np.isfinite(slope):
             return outcome
-        if outcome[0] <= FORCE_GAIN * norms[0] or 0.0 < outcome[1] <= VOLUME_GAIN * norms[1]:
+        if outcome.force <= FORCE_GAIN * norms.force or 0.0 < outcome.volume <= VOLUME_GAIN * norms.volume:
             return outcome
         low, low_slope, high, high_slope = 0.0, start, 1.0, slope
         for _ in range(LINE_SEARCHES):
@@ -343,11 +368,6 @@ class BorderedNewton:
                 high, high_slope = factor, slope
                 low_slope *= 0.5
         return outcome
-
-
-def _excess(norms: tuple[float, float, Array], tolerances: Tolerances) -> float:
-    """Largest norm over its tolerance; converged at 1 and below."""
-    return max(norms[0] / tolerances.force, norms[1] / tolerances.volume)
 
 
 def direct_solver(comm: Any, matrix: Any, symmetric: bool) -> Any:

@@ -443,6 +443,11 @@ class PoroModel:
             held_dofs[self.dofs[name]] |= active.x.array[self.dofs[name]] == 0
         return np.flatnonzero(held_dofs).astype(np.int32)
 
+    @property
+    def vertices(self) -> int:
+        """Number of vertices of the mesh, all ranks'."""
+        return int(self.domain.mesh.topology.index_map(0).size_global)
+
     def owned(self, name: str) -> Array:
         """Degrees of freedom of a field that this rank owns."""
         limit = self.space.dofmap.index_map.size_local * self.space.dofmap.index_map_bs

@@ -147,9 +147,10 @@ class Simulation:
         model, poro, newton, state = self.model, self.model.poro, self.model.newton, self.state
         injected = self.course.prepare(state.time, length)
         floor = self._round_off(length)
-        scale = max(injected, LEAST_VOLUME) / model.copies
-        tolerance = max(self.parameters.solver.volume_tolerance * scale, floor)
-        tolerances = replace(model.tolerances, volume=tolerance)
+        wanted = self.parameters.solver.volume_tolerance * max(injected, LEAST_VOLUME) / model.copies
+        # round-off of the vertices is random, so that it all but cancels in their sum
+        total = max(wanted, floor / np.sqrt(self.model.poro.vertices))
+        tolerances = replace(model.tolerances, volume=max(wanted, floor), total=total)
         poro.step.value = length
         poro.previous.x.array[:] = state.vector
         newton.start = dict(state.pressure)

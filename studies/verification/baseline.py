@@ -120,7 +120,7 @@ def rest(comm: MPI.Comm, spine: SpineMesh, parameters: PatchParameters) -> dict[
     row, _ = simulation.row()
     volumes = [abs(row[name]) for name in VOLUMES]
     newton = model.newton
-    _, _, defects = newton.evaluate()
+    defects = newton.evaluate().defects
     newton._factorise()
     update, shift = newton._direction(defects)
     size = len(update.array)

@@ -89,7 +89,7 @@ def directional(model: PatchModel, seed: int) -> dict[str, float]:
             poro.state.x.array[:] = state + sign * direction
             moved = sign * shift if compartments else 0 * shift
             newton.pressure = {n: v + float(m) for (n, v), m in zip(pressure.items(), moved, strict=True)}
-            _, _, defects = newton.evaluate()
+            defects = newton.evaluate().defects
             sides.append((residual_of(poro), defects.copy()))
         poro.state.x.array[:] = state
         newton.pressure = dict(pressure)

@@ -153,7 +153,7 @@ def bordered_error(model: PoroModel, newton: BorderedNewton, seed: int) -> float
             name: value + sign * DIFFERENCE * float(part)
             for (name, value), part in zip(pressure.items(), shift, strict=True)
         }
-        _, _, defects = newton.evaluate()
+        defects = newton.evaluate().defects
         sides.append((residual_of(model), defects.copy()))
     model.state.x.array[:] = state
     newton.pressure = pressure
