@@ -23,7 +23,7 @@ SHARE_LEFT = 1e-8
 """Share of the leak's flow that the steady state leaves out of balance [1]; round-off leaves 1e-9, and 3e-9 in a window
 of eighteen levels."""
 
-AGREEMENT = 1e-3
+AGREEMENT = 3e-4
 """Share of what formation sustains by which a leak's flow and its uptake may differ [1]."""
 
 REPEATS = 5
