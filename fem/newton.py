@@ -193,6 +193,7 @@ class BorderedNewton:
     def evaluate(self) -> Imbalance:
         """Assemble the residual of the present state and measure it."""
         model = self.model
+        self._prepare_chains()
         for name, value in self.pressure.items():
             model.outside[name].value = value
         for chain, port in self._ports:
@@ -236,7 +237,6 @@ class BorderedNewton:
         Raises:
             SolverError: no convergence, or the residual stays undefined.
         """
-        self._prepare_chains()
         norms = self.evaluate()
         if factorised:
             norms = self._chords(norms, tolerances)

@@ -267,6 +267,7 @@ class PatchModel:
         rise = whole.bolus_pressure(base, BOLUS) - base
         kept = dict(newton.compartments)
         poro.step.value = BOLUS_TIME
+        newton.evaluate()
         before = sum(flow(name) for name in held)  # what feeds a leak at rest
         for name in held:
             newton.compartments[name] = ElasticCompartment(HELD_CAPACITY / self.copies)
