@@ -213,6 +213,8 @@ class PatchModel:
 
     def adopt_baseline(self) -> None:
         """Let the present state be the one that changes count from."""
+        for chain in self.chains:
+            chain.outside = self.newton.pressure.get(chain.compartment, chain.outside)
         self.beyond = tuple(chain.state for chain in self.chains)
         self.baseline = self.poro.state.x.array.copy()
         self.poro.previous.x.array[:] = self.baseline

@@ -127,9 +127,7 @@ def shift(model: PatchModel) -> None:
         for _ in range(REPEATS):  # until nothing moves: the mobility is that of the state before
             poro.previous.x.array[:] = poro.state.x.array
             newton.start = dict(newton.pressure)
-            still = newton.solve(model.shift_tolerances()) == 0
-            newton.advance_chains()
-            if still:
+            if newton.solve(model.shift_tolerances()) == 0:
                 break
     model.posture_shift = newton.pressure["cranial"] - model.baseline_pressure["s"]
     model.whole = dict(model.whole) | {"cranial": replace(cranial, venous=cranial.venous + model.posture_shift)}
@@ -156,7 +154,11 @@ def stand_up(model: PatchModel) -> float:
 
 @contextmanager
 def _nothing_flows(model: PatchModel) -> Iterator[None]:
-    """No leak and no source meanwhile: the volume of CSF is conserved."""
+    """No leak, no source and no flow through the epidural cuts meanwhile: the volume of CSF is conserved."""
+    newton = model.newton
+    chains, newton.chains = newton.chains, ()
+    for chain in chains:
+        model.poro.set_outflow(chain.exchange, 0.0, 0.0)
     functions = (model.leaks.density, model.leaks.uptake, *model.poro.supply.values())
     kept = [function.x.array.copy() for function in functions]
     try:
@@ -164,6 +166,7 @@ def _nothing_flows(model: PatchModel) -> Iterator[None]:
             function.x.array[:] = 0.0
         yield
     finally:
+        newton.chains = chains
         for function, values in zip(functions, kept, strict=True):
             function.x.array[:] = values
 
@@ -197,7 +200,6 @@ def _tilt(model: PatchModel, posture: Posture, time: float) -> None:
             if stride < LEAST_STRIDE:
                 raise SolverError(f"the posture was not reached: {error.reason}") from error
             continue
-        newton.advance_chains()
         done = reached
 
 

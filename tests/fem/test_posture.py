@@ -13,6 +13,7 @@ from fem.posture import Posture
 from fem.regulation import Regulation, pressure_of_leak
 from fem.simulation import Simulation
 from geometry import Anatomy, MeshSize, cached_mesh
+from tests.fem.tissue import SPREADING
 
 ML = 1e-6
 
@@ -99,7 +100,7 @@ class Ends:
 
 
 def test_orthostatic_low_pressure_and_its_correction_are_read_off_one_case(spine):
-    parameters = leaking(Materials.from_table())
+    parameters = leaking(Materials.from_table(SPREADING))
     model = PatchModel(MPI.COMM_WORLD, spine, parameters)
     found = {}
     for plug in (True, False):

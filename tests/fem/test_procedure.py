@@ -12,20 +12,12 @@ from fem.patch import PatchModel
 from fem.regulation import Regulation, pressure_of_leak
 from fem.simulation import Simulation
 from geometry import Anatomy, MeshSize, cached_mesh
+from tests.fem.tissue import SPREADING
 
 ML = 1e-6
 RATE = 20 * ML / 60
 RESISTANCE, FORMATION = 8.6 * MMHG / ML * 60, 0.3 * ML / 60
 SET_POINT = 8.6 * MMHG
-
-
-SPREADING = {
-    "fat.mobility": 3e-7,
-    "fat.youngs_modulus": 1000.0,
-    "veins.slope": 5e-5,
-    "foramina.conductance": 2.5e-13,
-}
-"""Tissue in which 2 mL reach and cover the leak, whatever the calibration of the day says."""
 
 
 @pytest.fixture(scope="module")
