@@ -22,8 +22,8 @@ from studies.verification.production import HEADLINES, read_production
 from studies.verification.production_report import stated_errors
 
 STUDY = Path(__file__).parents[2] / "studies" / "cases" / "production.toml"
-CELLS = {"4": 8_000, "2.5": 30_000, "2": 60_000, "1.7": 100_000}
-LENGTH = {"draft": "4", "default": "2.5", "2 mm": "2", "1.7 mm": "1.7"}
+CELLS = {"4": 8_000, "2.5": 30_000, "1.6": 60_000, "1.25": 100_000}
+LENGTH = {"draft": "4", "default": "2.5", "fine": "1.6", "1.25 mm": "1.25"}
 
 DISPLACED, STATIC, SAC, CORD = (
     "csf_displaced_peak_mL",
@@ -150,7 +150,7 @@ def test_every_study_is_found(folder: Path) -> None:
     assert "resorbed_mL" not in production.quantities  # zero says nothing
     mesh = production.part("mesh")
     assert mesh is not None
-    assert [member.label for member in mesh.members] == ["1.7 mm", "2 mm", "default", "draft"]
+    assert [member.label for member in mesh.members] == ["1.25 mm", "fine", "default", "draft"]
     assert mesh.members[mesh.reference].label == "draft"
 
 
@@ -201,7 +201,7 @@ def test_command_writes_tables_figure_and_stated_errors(
         errors = {row["size"]: row["error"] for row in csv.DictReader(stream)}
     # 1.25 times 0.4 h^2/(1 - 0.4 h^2), h = 1/2
     assert errors["draft"].startswith("displaced CSF 14 %; static epidural rise ")
-    assert errors["fine"] == "not measured"
+    assert errors["fine"].startswith("displaced CSF 3.3 %")  # the same with h of 60 000 cells
     assert errors[DEFAULT_STEPS].startswith("displaced CSF 2.5 %")  # 1.25 times 2/102
     with (out / "spinal_share.csv").open(encoding="utf-8") as stream:
         ratios = {row["quantity"]: row for row in csv.DictReader(stream)}
