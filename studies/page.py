@@ -20,7 +20,7 @@ from studies.provenance import commit, version
 from studies.relief.predicted import RISE
 from studies.relief.table import explained, strata
 from studies.runfolder import write_text
-from studies.spinalshare import SHARES, SOURCE, at_shares, ratios
+from studies.spinalshare import SHARES, at_shares, ratios, source
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -91,7 +91,7 @@ def render(
         outcome=outcome_lines(),
         study=[_study_row(item, comparison.banded) for item in comparison.study],
         shares={name: [f"{ratio:.2f}" for ratio in pair] for name, pair in ratios().items()},
-        share_source=SOURCE,
+        share_source=source(),
         draft=any(note.startswith("draft") for note in comparison.meshes),
         version=version(),
         model_version=fem.MODEL_VERSION,

@@ -82,14 +82,27 @@ def mesh_hash(mesh: SpineMesh) -> str:
     return digest.hexdigest()[:16]
 
 
+UNMEASURED: Final = "not measured"
+"""Stands in the table of errors for what its study did not have."""
+
+
 @cache
 def mesh_errors() -> dict[str, str]:
     """Stated discretisation error by size of the mesh, and that of the default steps in time.
 
-    Written by ``bloodpatch verify production``.
+    Written by ``bloodpatch verify production``; what another version of the model was measured to have says so.
     """
     with MESH_ERROR.open(newline="", encoding="utf-8") as stream:
-        return {row["size"]: row["error"] for row in csv.DictReader(stream)}
+        rows = list(csv.DictReader(stream))
+    return {
+        row["size"]: row["error"] if row["error"] == UNMEASURED else row["error"] + of_version(row["model_version"])
+        for row in rows
+    }
+
+
+def of_version(measured: str) -> str:
+    """Words that tell a figure of another version of the model from one of this."""
+    return "" if measured == fem.MODEL_VERSION else f" (of model version {measured}, this is {fem.MODEL_VERSION})"
 
 
 DEFAULT_STEPS: Final = "default steps"

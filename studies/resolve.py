@@ -33,7 +33,7 @@ from studies.reading import Tree, case_tree, validate_case
 
 PATIENTS: Final = Path(__file__).parent / "data" / "patients.csv"
 WINDOW_SEGMENTS: Final = 6
-"""Segments modelled to each side of the injections; six or eight change a headline figure by less than 2 %."""
+"""Segments modelled to each side of the injections; eight change headline figures by less than 1 %."""
 
 
 @dataclass(frozen=True)

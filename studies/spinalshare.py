@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from studies.case import Case
+from studies.provenance import of_version
 
 TABLE: Final = Path(__file__).parent / "data" / "spinal_share.csv"
 SHARES: Final = (0.32, 0.69)
@@ -35,6 +36,12 @@ def ratios() -> dict[str, tuple[float, float]]:
     """
     with TABLE.open(newline="", encoding="utf-8") as stream:
         return {row["quantity"]: (float(row["ratio_0.32"]), float(row["ratio_0.69"])) for row in csv.DictReader(stream)}
+
+
+def source() -> str:
+    """Where the ratios come from."""
+    with TABLE.open(newline="", encoding="utf-8") as stream:
+        return SOURCE + "".join({of_version(row["model_version"]) for row in csv.DictReader(stream)})
 
 
 def at_shares(quantity: str, value: float) -> tuple[float, float]:

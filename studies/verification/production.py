@@ -180,11 +180,13 @@ class Production:
         parts: those with at least two members, a series with at least three.
         quantities: that the reference has, by name in the order of the summary.
         missing: what was asked for and is not there, a line each.
+        model_version: of the model that was run, empty where its provenance does not say.
     """
 
     parts: tuple[Part, ...]
     quantities: tuple[str, ...]
     missing: tuple[str, ...] = field(default=())
+    model_version: str = ""
 
     def part(self, name: str) -> Part | None:
         """A study by its name."""
@@ -239,7 +241,8 @@ def read_production(folder: Path) -> Production:
             missing.append(f"{kind.title}: {different} different cases, at least {needed} and none twice are needed")
         else:
             parts.append(part)
-    return Production(tuple(parts), quantities, tuple(missing))
+    ran = str((read_json(first.path / "provenance.json") or {}).get("model_version", ""))
+    return Production(tuple(parts), quantities, tuple(missing), ran)
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -19,7 +19,7 @@ from geometry.size import NAMED_LENGTHS
 from studies.console import complain, say, table_console
 from studies.files import write_text
 from studies.plot.style import LINES, styled
-from studies.provenance import DEFAULT_STEPS
+from studies.provenance import DEFAULT_STEPS, UNMEASURED
 from studies.spinalshare import QUANTITIES, SHARES
 from studies.verification.production import (
     CORD,
@@ -157,8 +157,8 @@ def cord_band(production: Production) -> list[str]:
     ]
 
 
-def stated_errors(production: Production) -> list[tuple[str, str, str]]:
-    """Rows of ``studies/data/mesh_error.csv``: size of the mesh, stated error, source.
+def stated_errors(production: Production) -> list[tuple[str, str, str, str]]:
+    """Rows of ``studies/data/mesh_error.csv``: size of the mesh, stated error, source, version of the model.
 
     A named size that the sweep does not have is not measured.
     """
@@ -168,26 +168,28 @@ def stated_errors(production: Production) -> list[tuple[str, str, str]]:
     for size in (*NAMED_LENGTHS, *(size for size in sizes if size not in NAMED_LENGTHS)):
         at = sizes.index(size) if size in sizes else None
         source = "grid-convergence index; see docs/verification.md"
-        rows.append((size, "not measured" if mesh is None or at is None else _stated(mesh, at), source))
-    error = "not measured" if steps is None else _stated(steps, steps.reference)
-    return [*rows, (DEFAULT_STEPS, error, "the same over steps in time")]
+        error = UNMEASURED if mesh is None or at is None else _stated(mesh, at)
+        rows.append((size, error, source, production.model_version))
+    error = UNMEASURED if steps is None else _stated(steps, steps.reference)
+    return [*rows, (DEFAULT_STEPS, error, "the same over steps in time", production.model_version)]
 
 
-def share_ratios(production: Production) -> list[tuple[str, float, float]]:
-    """Rows of ``studies/data/spinal_share.csv``: quantity, its value at the shares over that of the case as it is."""
+def share_ratios(production: Production) -> list[tuple[str, float, float, str]]:
+    """Rows of ``studies/data/spinal_share.csv``: quantity, values at the shares over that as it is, model's version."""
     part = production.part(SHARE.name)
     labels = [] if part is None else [member.label for member in part.members]
     if part is None or not {str(share) for share in SHARES} <= set(labels):
         return []
     low, high = (labels.index(str(share)) for share in SHARES)
     values = {name: part.values(name) for name in QUANTITIES}
-    return [(name, v[low] / v[part.reference], v[high] / v[part.reference]) for name, v in values.items()]
+    ran = production.model_version
+    return [(name, v[low] / v[part.reference], v[high] / v[part.reference], ran) for name, v in values.items()]
 
 
 def _stated(part: Part, at: int) -> str:
     found = {words: part.convergence(name) for name, words in STATED.items()}
     shares = [f"{words} {_percent(one.index_at(at))} %" for words, one in found.items() if one is not None]
-    return "; ".join(shares) if shares else "not measured"
+    return "; ".join(shares) if shares else UNMEASURED
 
 
 def figure(production: Production, path: Path) -> None:
@@ -233,10 +235,9 @@ def write(production: Production, out: Path) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "production.csv", csv_text(production))
     write_text(out / "production.md", markdown(production))
-    write_text(out / "mesh_error.csv", _table(("size", "error", "source"), stated_errors(production)))
-    write_text(
-        out / "spinal_share.csv", _table(("quantity", *(f"ratio_{x}" for x in SHARES)), share_ratios(production))
-    )
+    write_text(out / "mesh_error.csv", _table(("size", "error", "source", "model_version"), stated_errors(production)))
+    shares = ("quantity", *(f"ratio_{x}" for x in SHARES), "model_version")
+    write_text(out / "spinal_share.csv", _table(shares, share_ratios(production)))
     figure(production, out / "production.png")
     return [out / f"production.{suffix}" for suffix in ("csv", "md", "png")] + [
         out / "mesh_error.csv",

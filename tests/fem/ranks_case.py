@@ -4,10 +4,10 @@ import json
 
 from mpi4py import MPI
 
-from fem.parameters import MMHG, Csf, Injection, Leak, Materials, PatchParameters, SolverControl, TimeControl
-from fem.regulation import Regulation, pressure_of_leak
+from fem.parameters import Injection, Leak, Materials, PatchParameters, SolverControl, TimeControl
 from fem.simulation import Simulation, build_model
 from geometry import Anatomy, MeshSize, cached_mesh
+from tests.fem.tissue import leaking_csf
 
 ML = 1e-6
 
@@ -17,17 +17,7 @@ def main() -> None:
     spine = cached_mesh(anatomy, ("L3", "L4"), MeshSize.named("draft"), [anatomy.needle_tip("L3/L4").point[2]])
     materials = Materials.from_table()
     leak = Leak("L3/L4", "dorsal", "midline", materials.hole.of_gauge(22))
-    regulation = Regulation(8.6 * MMHG, 8.6 * MMHG / ML * 60, 0.3 * ML / 60)
-    rest = pressure_of_leak(regulation, leak.conductance)
-    csf = Csf(
-        rest.pressure,
-        25.9 * ML,
-        0.0,
-        regulation.outflow_resistance,
-        regulation.formation,
-        set_point=regulation.set_point,
-        epidural_pressure=rest.epidural,
-    )
+    csf = leaking_csf(leak.conductance)
     injection = Injection("L3/L4", 1 * ML, 20 * ML / 60)
     # as tight as round-off allows, so that ranks are compared and not stopping points
     solver = SolverControl(volume_tolerance=3e-10, force_tolerance=1e-10)

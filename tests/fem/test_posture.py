@@ -10,10 +10,9 @@ from fem.parameters import MMHG, Csf, Injection, Leak, Materials, Mechanisms, Pa
 from fem.patch import PatchModel
 from fem.paths import simulate
 from fem.posture import Posture
-from fem.regulation import Regulation, pressure_of_leak
 from fem.simulation import Simulation
 from geometry import Anatomy, MeshSize, cached_mesh
-from tests.fem.tissue import SPREADING
+from tests.fem.tissue import SPREADING, leaking_csf
 
 ML = 1e-6
 
@@ -59,19 +58,9 @@ def test_upright_the_head_loses_pressure_and_the_lumbar_sac_gains(spine, healthy
 def leaking(materials, **mechanisms):
     """A patient after dural puncture with a patch over the hole, who stands up before and after."""
     conductance = materials.hole.of_gauge(22)
-    regulation = Regulation(8.6 * MMHG, 8.6 * MMHG / ML * 60, 0.3 * ML / 60)
-    rest = pressure_of_leak(regulation, conductance)
     return PatchParameters(
         materials,
-        Csf(
-            rest.pressure,
-            25.9 * ML,
-            0.0,
-            regulation.outflow_resistance,
-            regulation.formation,
-            set_point=regulation.set_point,
-            epidural_pressure=rest.epidural,
-        ),
+        leaking_csf(conductance),
         (Injection("L3/L4", 2 * ML, 20 * ML / 60),),
         TimeControl(follow_up=3 * 3600.0, injection_step=6.0, max_step=300.0, late_step=1.0),
         leaks=(Leak("L3/L4", "dorsal", "midline", conductance),),

@@ -7,25 +7,21 @@ import pytest
 from mpi4py import MPI
 
 from fem.errors import SolverError
-from fem.parameters import MMHG, Csf, Injection, Leak, Materials, PatchParameters, Stop, TimeControl
+from fem.parameters import MMHG, Injection, Leak, Materials, PatchParameters, Stop, TimeControl
 from fem.patch import PatchModel
-from fem.regulation import Regulation, pressure_of_leak
 from fem.simulation import Simulation
 from geometry import Anatomy, MeshSize, cached_mesh
-from tests.fem.tissue import SPREADING
+from tests.fem.tissue import SPREADING, leaking_csf
 
 ML = 1e-6
 RATE = 20 * ML / 60
-RESISTANCE, FORMATION = 8.6 * MMHG / ML * 60, 0.3 * ML / 60
-SET_POINT = 8.6 * MMHG
 
 
 @pytest.fixture(scope="module")
 def parameters():
     materials = Materials.from_table(SPREADING)
     conductance = materials.hole.of_gauge(22)
-    rest = pressure_of_leak(Regulation(SET_POINT, RESISTANCE, FORMATION), conductance)
-    csf = Csf(rest.pressure, 25.9 * ML, 0.0, RESISTANCE, FORMATION, None, SET_POINT, rest.epidural)
+    csf = leaking_csf(conductance)
     return PatchParameters(
         materials,
         csf,

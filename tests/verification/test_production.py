@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import fem
 from studies.cli import main
 from studies.errors import InputError
 from studies.files import write_json
-from studies.provenance import DEFAULT_STEPS
+from studies.provenance import DEFAULT_STEPS, of_version
 from studies.runfolder import Status, write_status
 from studies.standing import case_states
 from studies.study import read_study
@@ -66,7 +67,7 @@ def made(folder: Path, window_change: float = 0.01, leave_out: str = "") -> Path
         cells = CELLS[LENGTH[case["mesh"]["size"]]]
         state.path.mkdir(parents=True)
         (state.path / "case.toml").write_text(state.entry["case"], encoding="utf-8")
-        write_json(state.path / "provenance.json", {"mesh": {"cells": cells}})
+        write_json(state.path / "provenance.json", {"mesh": {"cells": cells}, "model_version": "7"})
         values = {name: {"value": value} for name, value in summary(case, cells, window_change).items()}
         write_json(state.path / "summary.json", values)
         write_status(state.path, Status("done", key=state.entry["key"]))
@@ -208,15 +209,19 @@ def test_command_writes_tables_figure_and_stated_errors(
     rise = ratios["csf_pressure_rise_mmHg"]  # ten times the share, which is a half as measured
     assert float(rise["ratio_0.32"]) == pytest.approx(0.64)
     assert float(rise["ratio_0.69"]) == pytest.approx(1.38)
+    assert rise["model_version"] == "7"
+
+
+def test_an_error_of_another_model_says_so() -> None:
+    assert of_version(fem.MODEL_VERSION) == ""
+    assert "model version 0" in of_version("0")
 
 
 def test_table_of_errors_has_what_reports_look_up(folder: Path) -> None:
     from studies.provenance import mesh_errors
 
     assert {"draft", "default", "fine", DEFAULT_STEPS} <= set(mesh_errors())
-    assert {"draft", "default", "fine", DEFAULT_STEPS} <= {
-        size for size, _, _ in stated_errors(read_production(folder))
-    }
+    assert {"draft", "default", "fine", DEFAULT_STEPS} <= {size for size, *_ in stated_errors(read_production(folder))}
 
 
 def test_a_window_that_matters_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
