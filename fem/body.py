@@ -114,10 +114,8 @@ def denticulate_weight(spine: SpineMesh, candidates: Array) -> Array:
     """Weight [1] that smears a lateral stiffness per length of cord over a coronal band of cells.
 
     A sheet of modulus E, thickness t and length l has the stiffness E t/l per length of cord; with a band of volume V
-    per
-    slab of height d, t = V/(l d) on each side, so that E = k l^2 d/V. The band is the cells of the slab, beside the
-    cord,
-    whose midpoint lies within a quarter of the sac's depth of the cord's coronal plane.
+    per slab of height d, t = V/(l d) on each side, so that E = k l^2 d/V. The band is the cells of the slab, beside the
+    cord, whose midpoint lies within a quarter of the sac's depth of the cord's coronal plane.
     """
     middle = spine.points[spine.cells].mean(axis=1)
     volume = cell_volumes(spine)

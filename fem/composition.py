@@ -25,7 +25,7 @@ from fem.laws.solids import LinearElastic
 from fem.leak import SURFACES as LEAKING
 from fem.leak import LeakFunctions
 from fem.parameters import MMHG, PatchParameters
-from fem.poro import Exchange, Fixed, Leak, Link, Region, Setup, SurfaceMembrane
+from fem.setup import Exchange, Fixed, Leak, Link, Region, Setup, SurfaceMembrane
 from fem.support import Support
 from geometry import Region as Part
 from geometry import SpineMesh, Subregion

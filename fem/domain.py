@@ -19,11 +19,9 @@ from fem.ranks import joined
 class Domain:
     """Mesh, regions and named surfaces.
 
-    Surface integrals are one-sided: each facet is integrated from exactly one cell, for an interior facet from the
-    cell of
-    the larger region tag. Displacement and pressures are continuous functions on the whole mesh, so that nothing is
-    lost,
-    element matrices stay small, and no facet is counted twice on any number of ranks.
+    Surface integrals are one-sided: each facet is integrated from exactly one cell, for an interior facet from the cell
+    of the larger region tag. Displacement and pressures are continuous functions on the whole mesh, so that nothing is
+    lost, element matrices stay small, and no facet is counted twice on any number of ranks.
 
     Attributes:
         mesh: dolfinx mesh (coordinates in metres).

@@ -33,10 +33,11 @@ from fem.errors import ModelError, SolverError
 from fem.leak import LeakFunctions, find_patches
 from fem.newton import BorderedNewton, Tolerances
 from fem.parameters import PatchParameters
-from fem.poro import PoroModel, Setup
+from fem.poro import PoroModel
 from fem.posture import Posture, shift
 from fem.regulation import Regulation, resting_epidural
 from fem.settle import settle_leaks
+from fem.setup import Setup
 from geometry import Region as Part
 from geometry import SpineMesh
 

@@ -27,7 +27,8 @@ from petsc4py import PETSc
 from fem import compat
 from fem.arrays import Array
 from fem.forms import compile_form
-from fem.poro import Exchange, Leak, PoroModel, Region
+from fem.poro import PoroModel
+from fem.setup import Exchange, Leak, Region
 
 POROSITY_FLOOR = 0.01
 """Least fluid content per reference volume that a vertex is taken to hold when it carries species [1]."""

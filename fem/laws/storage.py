@@ -43,9 +43,8 @@ class SaturatingVeins:
 
     Above the baseline pressure the room is capacity (1 - exp(-slope p/capacity)).
 
-    A collapsed vein gives no more. Below the baseline the veins engorge with the slope they have there, so that the
-    law is
-    C1.
+    A collapsed vein gives no more. Below the baseline the veins engorge with the slope they have there, so that the law
+    is C1.
 
     Attributes:
         slope: at the baseline [1/Pa].

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fem.laws.mobility import ConstantMobility
 from fem.laws.solids import LinearElastic
 from fem.laws.storage import LinearStorage
-from fem.poro import Region
+from fem.setup import Region
 
 
 @dataclass(frozen=True)

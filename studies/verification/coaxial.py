@@ -31,7 +31,8 @@ from fem.laws.kinematics import SmallStrain
 from fem.laws.mobility import ConstantMobility
 from fem.laws.solids import LinearElastic
 from fem.laws.storage import LinearStorage
-from fem.poro import Fixed, Link, PoroModel, Region, Setup, SurfaceMembrane
+from fem.poro import PoroModel
+from fem.setup import Fixed, Link, Region, Setup, SurfaceMembrane
 from studies.verification.biot import Biot
 from studies.verification.meshes import mapped, quarter_ring
 from studies.verification.posing import ErrorNorm, Stepping, surface_mean, value_at_largest

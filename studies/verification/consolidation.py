@@ -30,7 +30,8 @@ from scipy.optimize import brentq
 
 from fem.arrays import Array
 from fem.laws.kinematics import SmallStrain
-from fem.poro import Drained, Fixed, PoroModel, Setup
+from fem.poro import PoroModel
+from fem.setup import Drained, Fixed, Setup
 from studies.verification.biot import COMPRESSIBLE, INCOMPRESSIBLE, Biot
 from studies.verification.meshes import rectangle
 from studies.verification.posing import ErrorNorm, Field, Stepping, at, reaction, surface_mean, value_at_largest

@@ -29,7 +29,8 @@ from fem.laws.fibres import SmearedFibres
 from fem.laws.mobility import ConstantMobility
 from fem.laws.solids import NeoHookean, lame
 from fem.parameters import Materials
-from fem.poro import Drained, PoroModel, Region, Setup
+from fem.poro import PoroModel
+from fem.setup import Drained, Region, Setup
 from geometry import Region as Part
 from geometry import SpineMesh, Subregion
 from studies.verification.membranes import ramp

@@ -21,7 +21,8 @@ from scipy.spatial import cKDTree
 from fem.arrays import Array
 from fem.domain import Domain
 from fem.laws.kinematics import SmallStrain
-from fem.poro import Drained, Fixed, PoroModel, Setup
+from fem.poro import PoroModel
+from fem.setup import Drained, Fixed, Setup
 from studies.verification.biot import COMPRESSIBLE, Biot
 from studies.verification.meshes import on
 from studies.verification.posing import Stepping

@@ -24,7 +24,8 @@ from fem.laws.kinematics import FiniteStrain, Kinematics, SmallStrain
 from fem.laws.leak import OpenLeak
 from fem.laws.mobility import ConstantMobility
 from fem.laws.solids import LinearElastic, NeoHookean
-from fem.poro import Drained, Fixed, Leak, PoroModel, Region, Setup, SurfaceMembrane
+from fem.poro import PoroModel
+from fem.setup import Drained, Fixed, Leak, Region, Setup, SurfaceMembrane
 from studies.verification.meshes import mapped
 from studies.verification.posing import Stepping, reaction, value_at_largest
 from studies.verification.problem import Check, Curve, Problem, Result

@@ -33,7 +33,8 @@ from fem.laws.kinematics import FiniteStrain, Kinematics, SmallStrain
 from fem.laws.mobility import ConstantMobility
 from fem.laws.solids import LinearElastic, NeoHookean
 from fem.laws.storage import LinearStorage, NoStorage
-from fem.poro import Drained, Fixed, PoroModel, Region, Setup
+from fem.poro import PoroModel
+from fem.setup import Drained, Fixed, Region, Setup
 from studies.verification.meshes import on
 from studies.verification.posing import ErrorNorm, Stepping
 from studies.verification.problem import Check, Problem, Result

@@ -25,7 +25,8 @@ from fem.compartments import CraniospinalCompartment
 from fem.laws.kinematics import SmallStrain
 from fem.laws.mobility import ConstantMobility
 from fem.laws.solids import LinearElastic
-from fem.poro import Fixed, Link, PoroModel, Region, Setup
+from fem.poro import PoroModel
+from fem.setup import Fixed, Link, Region, Setup
 from studies.verification.meshes import rectangle
 from studies.verification.posing import Stepping
 from studies.verification.problem import Check, Curve, Problem, Result

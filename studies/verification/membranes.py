@@ -34,7 +34,8 @@ from fem.laws.fibres import LinearMembrane, Membrane, NeoHookeanMembrane, Tensio
 from fem.laws.kinematics import FiniteStrain, Kinematics, SmallStrain
 from fem.laws.mobility import ConstantMobility
 from fem.laws.solids import LinearElastic, NeoHookean
-from fem.poro import Drained, Fixed, PoroModel, Region, Setup, SurfaceMembrane
+from fem.poro import PoroModel
+from fem.setup import Drained, Fixed, Region, Setup, SurfaceMembrane
 from studies.verification.meshes import mapped, quarter_ring
 from studies.verification.posing import Stepping, at, reaction, surface_mean, value_at_largest, vector_of
 from studies.verification.problem import Check, Curve, Problem, Result

@@ -22,7 +22,8 @@ from scipy.special import erf, erfc
 from fem.arrays import Array
 from fem.forms import compile_form, integrate
 from fem.laws.kinematics import SmallStrain
-from fem.poro import Drained, Fixed, PoroModel, Setup
+from fem.poro import PoroModel
+from fem.setup import Drained, Fixed, Setup
 from studies.verification.biot import COMPRESSIBLE, Biot
 from studies.verification.meshes import mapped
 from studies.verification.posing import ErrorNorm, Stepping, at

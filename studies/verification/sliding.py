@@ -30,7 +30,8 @@ from fem.domain import Domain
 from fem.laws.kinematics import FiniteStrain, Kinematics, SmallStrain
 from fem.laws.mobility import ConstantMobility
 from fem.laws.solids import LinearElastic, NeoHookean
-from fem.poro import Drained, Fixed, PoroModel, Region, Setup
+from fem.poro import PoroModel
+from fem.setup import Drained, Fixed, Region, Setup
 from fem.support import Support
 from studies.verification.meshes import on, quarter_ring
 from studies.verification.posing import ErrorNorm, Field, Stepping, largest, surface_mean

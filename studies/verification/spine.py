@@ -16,7 +16,8 @@ from fem.body import modelled_domain
 from fem.domain import Domain
 from fem.parameters import PatchParameters, SolverControl
 from fem.patch import PatchModel
-from fem.poro import QUADRATURE_DEGREE, Setup
+from fem.poro import QUADRATURE_DEGREE
+from fem.setup import Setup
 from geometry import SpineMesh
 from studies.case import Case
 from studies.reading import validate_case

@@ -33,7 +33,8 @@ from fem.laws.mobility import ConstantMobility, SwellingMobility
 from fem.laws.solids import NeoHookean
 from fem.laws.storage import SaturatingVeins
 from fem.newton import BorderedNewton
-from fem.poro import Exchange, Fixed, Leak, Link, PoroModel, Region, Setup, SurfaceMembrane
+from fem.poro import PoroModel
+from fem.setup import Exchange, Fixed, Leak, Link, Region, Setup, SurfaceMembrane
 from studies.verification.meshes import mapped, quarter_ring
 from studies.verification.posing import vector_of
 from studies.verification.problem import Check, Problem, Result

@@ -20,7 +20,8 @@ from fem.arrays import Array
 from fem.laws.kinematics import SmallStrain
 from fem.laws.mobility import ConstantMobility
 from fem.laws.solids import LinearElastic
-from fem.poro import Drained, Fixed, PoroModel, Region, Setup
+from fem.poro import PoroModel
+from fem.setup import Drained, Fixed, Region, Setup
 from studies.verification.meshes import mapped, quarter_ring
 from studies.verification.posing import ErrorNorm, Stepping, surface_mean
 from studies.verification.problem import Check, Curve, Problem, Result

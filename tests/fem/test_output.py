@@ -12,7 +12,8 @@ from fem.laws.fibres import SmearedFibres
 from fem.laws.mobility import ConstantMobility
 from fem.laws.solids import NeoHookean, lame
 from fem.output import MIRRORED_NODES, _edge_means, _with_image
-from fem.poro import STRESS_PAIRS, PoroModel, Region, Setup
+from fem.poro import STRESS_PAIRS, PoroModel
+from fem.setup import Region, Setup
 
 GRADIENT = np.array([[1.10, 0.05, 0.00], [0.00, 0.95, 0.02], [0.03, 0.00, 1.20]])
 """Deformation gradient of the test; fibres along z are stretched."""
