@@ -3,7 +3,8 @@
 Total Lagrangian, incompressible constituents (Biot coefficient 1 by default), backward Euler. Unknowns are the
 displacement (P2) and any number of named pore pressures (P1), each living on some of the regions, so that a pressure
 may jump across a surface between regions. Momentum: Div(P_eff - b p J F^-T) = 0. Mass:
-d/dt[b (J - 1) + S(p)] + Div Q = s, Q = -m(J) J F^-1 F^-T Grad p. Source: Coussy 2004, Poromechanics, ch. 3 (kinematics and balance laws).
+d/dt[b (J - 1) + S(p)] + Div Q = s, Q = -m(J) J F^-1 F^-T Grad p.
+Source: Coussy 2004, Poromechanics, ch. 3 (kinematics and balance laws).
 """
 
 from __future__ import annotations
