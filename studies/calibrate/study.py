@@ -239,9 +239,10 @@ def _datum(item: DataSection, where: str, base: Tree, section: CalibrateSection,
 def _error(row: Measurement, spread: Literal["mean", "patients"]) -> float:
     """Standard deviation that a datum is weighed with.
 
-    The spread between patients stands for the error of a model of one mean anatomy, of which nothing better is known;
-    the error of the mean would say that the model has none. A statement about a limit comes without that spread (the
-    row's SD is that of the resting pressure): beside the error of the mean it is as uncertain as its limit is large.
+    The spread between patients can stand for the error of a model of one mean anatomy, of which nothing better is
+    known; the error of the mean says that the model, which stands for their mean, has none. A statement about a limit
+    comes without that spread (the row's SD is that of the resting pressure): beside the error of the mean it is as
+    uncertain as its limit is large.
     """
     if spread == "mean":
         return row.sd / math.sqrt(row.n) if row.n else row.sd

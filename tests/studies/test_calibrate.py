@@ -1,3 +1,4 @@
+import csv
 import json
 import math
 import tomllib
@@ -29,6 +30,8 @@ from tests.studies.fake_calibrate import (
     STORAGE,
 )
 
+BY_HAND = {"blood.lysis_time"}
+"""Chosen on the duration of compression, without a fit."""
 STUDY = Path(package.__file__).parent / "default.toml"
 SETTINGS = ["calibrate.step=0.1", "calibrate.tolerance=0.02", "calibrate.spread=patients"]
 """The stand-in has no noise that asks for more."""
@@ -345,3 +348,12 @@ def test_other_folders_are_left_alone(tmp_path, command):
     called = command("calibrate", STUDY, "--out", tmp_path / "mine")
     assert (called.status, called.err.count("\n")) == (2, 1)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_the_defaults_are_the_committed_outcome():
+    assert OUTCOME.read_text() == (Path(__file__).parents[2] / "results" / "calibration" / OUTCOME.name).read_text()
+    with OUTCOME.open(newline="") as stream:
+        fitted = {row["key"].removeprefix("materials."): float(row["posterior"]) for row in csv.DictReader(stream)}
+    assert {name for name, row in parameter_table().items() if row.tag == "calibrated"} - BY_HAND == set(fitted)
+    for name, value in fitted.items():
+        assert parameter_table()[name].value == pytest.approx(value, rel=0.005)  # rounded to three digits
