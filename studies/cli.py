@@ -96,13 +96,17 @@ def run(
     case: CaseFile,
     out: Out,
     settings: Set = None,
-    ranks: Annotated[int, typer.Option("--ranks", min=1, max=64, metavar="N", help="MPI ranks")] = 1,
+    ranks: Annotated[
+        int | None,
+        typer.Option("--ranks", min=1, max=64, metavar="N", help="MPI ranks; default two where there are two cores"),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="say nothing while it runs")] = False,
 ) -> int:
     """Run one case to one run folder."""
     from studies.runner import run as run_case
+    from studies.runner import usual_ranks
 
-    return run_case(case, _writable(out), settings or [], ranks, quiet)
+    return run_case(case, _writable(out), settings or [], ranks or usual_ranks(), quiet)
 
 
 @app.command()

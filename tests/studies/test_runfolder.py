@@ -11,7 +11,7 @@ from studies.files import locked
 from studies.reading import case_toml, read_case
 from studies.resolve import resolve
 from studies.runfolder import check_folder, read_status
-from studies.runner import run
+from studies.runner import run, usual_ranks
 from studies.solver import run_key
 from tests.studies.fake import NAME
 
@@ -100,6 +100,15 @@ def test_two_ranks_write_one_folder(case_file, tmp_path):
     rows = list(csv.DictReader((out / "series.csv").open()))
     assert len({row["time_s"] for row in rows}) == len(rows)
     assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
+
+
+def test_a_case_runs_on_two_ranks_where_they_have_a_core_each(monkeypatch):
+    monkeypatch.setattr("studies.runner._mpirun", lambda: "mpirun")
+    for cores, ranks in ((1, 1), (2, 2), (16, 2)):
+        monkeypatch.setattr("studies.runner.cores", lambda count=cores: count)
+        assert usual_ranks() == ranks
+    monkeypatch.setattr("studies.runner._mpirun", lambda: None)
+    assert usual_ranks() == 1
 
 
 def test_a_folder_that_cannot_be_made_is_refused_at_once(tmp_path, monkeypatch):
