@@ -36,7 +36,7 @@ _ClickException: Final[Any] = next(kind for kind in typer.BadParameter.__mro__ i
 def _path(text: str | Path) -> Path:
     """A path to write to; an empty one would be the current folder."""
     if not str(text).strip():
-        raise InputError("--out", shown(str(text)), "allowed is a path that can be written")
+        raise typer.BadParameter(f"got {shown(str(text))}; allowed is a path that can be written")
     return Path(text)
 
 
@@ -47,7 +47,7 @@ def _folder(text: str | Path) -> Path:
             return Path(text)
     except (OSError, ValueError):
         pass
-    raise InputError("DIR", shown(str(text), 200), "allowed is a folder of a sweep or of a run")
+    raise typer.BadParameter(f"got {shown(str(text), 200)}; allowed is a folder of a sweep or of a run")
 
 
 CaseFile = Annotated[Path, typer.Argument(metavar="CASE", help="case file (TOML)")]
