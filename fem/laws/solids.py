@@ -20,8 +20,9 @@ class NeoHookean:
     """Compressible neo-Hookean skeleton, W = mu/2 (I1 - 3 - 2 ln J) + lambda/4 (J^2 - 1 - 2 ln J).
 
     Polyconvex: with (ln J)^2 in the place of the last bracket, a skeleton that swells softens from J of about 4 on, and
-    fat under a patch is torn apart at 2 mmHg of suction. In plane problems F is 2x2 and the strain out of plane is
-    zero; the same expression holds.
+    fat under a patch is torn apart at 2 mmHg of suction. Turned inside out (J <= 0) it has no energy, and no stress
+    either: without that Newton's method steps over the barrier, and the dura through the cord. In plane problems F is
+    2x2 and the strain out of plane is zero; the same expression holds.
     Source of the volumetric part: Simo & Taylor 1982 Comput Methods Appl Mech Eng 33:845.
 
     Attributes:
@@ -35,7 +36,8 @@ class NeoHookean:
     def stress(self, gradient: Any) -> Any:
         mu, lmbda = lame(self.youngs_modulus, self.poisson_ratio)
         inverse = ufl.inv(gradient).T
-        volume = ufl.det(gradient)
+        root = ufl.sqrt(ufl.det(gradient))  # not a number inside out, as the energy, so that no iterate gets there
+        volume = root * root
         return mu * (gradient - inverse) + lmbda / 2 * (volume * volume - 1) * inverse
 
 

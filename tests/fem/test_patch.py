@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from dolfinx import fem
 from mpi4py import MPI
 
 from fem.errors import ModelError
@@ -199,3 +200,27 @@ def test_a_pressure_at_which_the_window_is_the_whole_ends_the_run_and_keeps_what
     assert "raise the index or set the spinal share" in str(failure)
     assert sink.error is failure
     assert sink.rows[-1]["csf_pressure_rise_mmHg"] > 1.0
+
+
+def test_what_is_turned_inside_out_is_no_state(model):
+    inside_out = fem.Function(model.poro.vector_space)
+    inside_out.interpolate(lambda x: np.stack([-2 * x[0], 0 * x[1], 0 * x[2]]))  # F = diag(-1, 1, 1)
+    state = model.poro.state.x.array
+    kept = state.copy()
+    state[model.poro.dofs["u"]] = inside_out.x.array
+    assert np.isnan(model.newton.evaluate().force)
+    state[:] = kept
+    assert np.isfinite(model.newton.evaluate().force)
+
+
+def test_the_dura_does_not_pass_through_the_cord(parameters):
+    """A sac squeezed against the cord: with a law that has a stress beyond J = 0 some network is left inside out."""
+    anatomy = Anatomy.from_table()
+    spine = cached_mesh(anatomy, ("T8", "T9"), MeshSize.named("draft"), [anatomy.needle_tip("T8/T9").point[2]])
+    injection = replace(parameters.injections[0], interspace="T8/T9", volume=5 * ML)
+    parameters = replace(parameters, injections=(injection,))
+    simulation = Simulation(PatchModel(MPI.COMM_WORLD, spine, parameters), parameters)
+    simulation.advance(15.0, lambda: None)
+    ratio = simulation.observer.cell_volumes() / simulation.observer.reference_volume
+    assert ratio.min() > 0
+    assert ratio.min() < 0.2  # it is squeezed
