@@ -83,7 +83,8 @@ class Imbalance:
 
     def excess(self, tolerances: Tolerances) -> float:
         """Largest norm over its tolerance; converged at 1 and below."""
-        return max(self.force / tolerances.force, self.volume / tolerances.volume, self.total / tolerances.total)
+        shares = (self.force / tolerances.force, self.volume / tolerances.volume, self.total / tolerances.total)
+        return float(np.max(shares))  # undefined where one of them is
 
 
 class BorderedNewton:
@@ -349,7 +350,9 @@ class BorderedNewton:
         factor, outcome, slope = 1.0, *at(1.0)
         if balanced and np.isfinite(slope):
             return outcome
-        if outcome.force <= FORCE_GAIN * norms.force or 0.0 < outcome.volume <= VOLUME_GAIN * norms.volume:
+        defined = np.isfinite(outcome.force)  # a cell inside out has a volume, and no stress
+        restored = 0.0 < outcome.volume <= VOLUME_GAIN * norms.volume
+        if defined and (restored or outcome.force <= FORCE_GAIN * norms.force):
             return outcome
         low, low_slope, high, high_slope = 0.0, start, 1.0, slope
         for _ in range(LINE_SEARCHES):

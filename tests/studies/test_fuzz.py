@@ -167,7 +167,8 @@ def sandbox(tmp_path, monkeypatch):
         build_anatomy(case)
         return FakeMesh()
 
-    # The stand-in for the solver: what is tested lies before it.
+    # The stand-in for the solver, in this process: what is tested lies before it.
+    monkeypatch.setattr("studies.runner.usual_ranks", lambda: 1)
     monkeypatch.setattr("studies.runner.mesh_of", stand_in)
     monkeypatch.setattr("studies.solver.simulate_group", simulate_well)
     monkeypatch.setattr("studies.worker.stop_on_signals", lambda: None)
