@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 TABLE: Final = "results.csv"
+PARQUET: Final = "results.parquet"
 _NAMED: Final = ("case", "folder", "state", "reason", "retry_rung", "shared_path")
 
 
@@ -111,7 +112,7 @@ def collect(folder: Path) -> pd.DataFrame:
     frame = _table(states)
     with replacing(folder / TABLE) as temporary:
         frame.to_csv(temporary, index=False, lineterminator="\n")
-    with replacing(folder / "results.parquet") as temporary:
+    with replacing(folder / PARQUET) as temporary:
         frame.to_parquet(temporary, index=False)
     write_series(folder, states)
     return frame

@@ -23,7 +23,8 @@ from studies.files import LOCK, finite, is_no_space, is_temporary, locked, read_
 from studies.pool import Pool, StoppedError
 from studies.reading import case_toml
 from studies.resolve import end_of_injection
-from studies.results import TABLE, collect, shortfall, with_numbers
+from studies.results import PARQUET, TABLE, collect, shortfall, with_numbers
+from studies.series import SERIES
 from studies.solver import run_key
 from studies.standing import LOGS, PLAN, RUNS, CaseState, case_states, counts, is_sweep, plan_mark, read_plan
 from studies.study import Plan, StudyCase
@@ -97,6 +98,11 @@ def check(plan: Plan, folder: Path, resume: bool) -> None:
     for name in (RUNS, LOGS, PILOT):
         if (folder / name).is_symlink():
             raise InputError("--out", f'"{folder / name}", a link', "allowed is a folder of the sweep itself")
+        if (folder / name).exists() and not (folder / name).is_dir():
+            raise InputError("--out", f'"{folder / name}", a file', "a sweep has a folder there")
+    for name in (PLAN, SOURCE, *DESIGN, TABLE, PARQUET, SERIES):
+        if (folder / name).is_dir():
+            raise InputError("--out", f'"{folder / name}", a folder', "a sweep has a file there")
     if not is_sweep(folder):
         names = {path.name for path in folder.iterdir()} - {LOCK, PILOT, *DESIGN} if folder.is_dir() else set()
         if not all(is_temporary(name) for name in names):

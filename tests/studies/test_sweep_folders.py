@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from studies.errors import InputError
 from studies.results import collect, table
 from studies.standing import case_states
 from studies.sweep import execute, prepare
@@ -156,3 +157,22 @@ def test_links_in_a_sweep_lead_nowhere(tmp_path, inline, capsys):
     (out / "runs").symlink_to(elsewhere)
     with pytest.raises(ValueError, match="a link"):
         prepare(made, out)
+
+
+@pytest.mark.parametrize(
+    "name", ["plan.json", "study.toml", "design.csv", "results.csv", "results.parquet", "series.nc"]
+)
+def test_a_folder_in_the_place_of_a_file_is_named(name, tmp_path):
+    (tmp_path / "out" / name).mkdir(parents=True)
+    for resume in (False, True):
+        with pytest.raises(InputError, match=rf"{name}\", a folder; a sweep has a file there"):
+            prepare(plan(tmp_path), tmp_path / "out", resume)
+
+
+@pytest.mark.parametrize("name", ["runs", "logs"])
+def test_a_file_in_the_place_of_a_folder_is_named(name, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    with pytest.raises(InputError, match=rf"{name}\", a file; a sweep has a folder there"):
+        prepare(plan(tmp_path), tmp_path / "out")
+    assert (tmp_path / "out" / name).read_text() == "mine"
