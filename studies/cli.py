@@ -267,6 +267,20 @@ def calibrate(
 
 
 @app.command()
+def uncertainty(
+    out: Out,
+    calibration: Annotated[
+        Path, typer.Option("--calibration", metavar="DIR", help="folder of bloodpatch calibrate")
+    ] = Path("results/calibration"),
+    jobs: Jobs = None,
+) -> int:
+    """What a calibration leaves open, carried into every prediction that is held against patients."""
+    from studies.calibrate.uncertainty import uncertainty as carry
+
+    return carry(calibration, _writable(out), jobs)
+
+
+@app.command()
 def demo(out: Out = Path("results/demo"), jobs: Jobs = None) -> int:
     """The main job: volume and level, held against clinical data."""
     from studies.demo import demo as run_demo

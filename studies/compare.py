@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
 from fem.parameters import parameter_table
+from studies.calibrate.outcome import fitted_as_default, predicted_sd
 from studies.case import INTERSPACES
 from studies.clinical import Measurement, measurements, null_displaced, null_pressure, pratt_exponents
 from studies.errors import InputError
@@ -56,6 +57,7 @@ class Line:
     """One prediction beside one measurement and the null model.
 
     Attributes:
+        predicted_sd: what the fit leaves open of the prediction; NaN where it is not known.
         predicted_at_share_032, predicted_at_share_069: the prediction at these spinal shares of the compliance, by the
             ratios of the production case; NaN where they say nothing.
         verdict_at_shares: the verdicts there; empty where there are none.
@@ -69,6 +71,7 @@ class Line:
     predicted: float
     predicted_low: float
     predicted_high: float
+    predicted_sd: float
     predicted_at_share_032: float
     predicted_at_share_069: float
     measured: float
@@ -148,6 +151,11 @@ def gather(folder: Path) -> Comparison:
     ]
     lines += [line for quantity in SPREADS for line in _from_study(quantity, study, read_spread)]
     lines += [line for quantity in COMPRESSION for line in _from_study(quantity, study, read_compression)]
+    if fitted_as_default(item.case for item in found):
+        lines = [
+            line if math.isnan(line.predicted) else replace(line, predicted_sd=predicted_sd(line.measurement))
+            for line in lines
+        ]
     return Comparison(
         lines=tuple(lines),
         displaced=tuple(displaced),
@@ -201,6 +209,7 @@ def _curvature(static: list[Reading]) -> Line:
         predicted=predicted,
         predicted_low=predicted,
         predicted_high=predicted,
+        predicted_sd=math.nan,
         predicted_at_share_032=math.nan,
         predicted_at_share_069=math.nan,
         measured=middle,
@@ -244,6 +253,7 @@ def _line(row: Measurement, reading: Reading | None, null: float, banded: bool =
         predicted=predicted,
         predicted_low=reading.low if reading else math.nan,
         predicted_high=reading.high if reading else math.nan,
+        predicted_sd=math.nan,
         predicted_at_share_032=shares[0],
         predicted_at_share_069=shares[1],
         measured=row.value,

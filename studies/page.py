@@ -11,7 +11,7 @@ from typing import Any, Final
 import jinja2
 
 import fem
-from studies.calibrate.outcome import outcome_lines
+from studies.calibrate.outcome import outcome_lines, uncertainty_note
 from studies.clinical import Measurement, measurements
 from studies.compare import CURVATURE, NO_SPREAD, NOT_COMPUTED, Comparison, Line
 from studies.figures import Drawn
@@ -92,6 +92,8 @@ def render(
         study=[_study_row(item, comparison.banded) for item in comparison.study],
         shares={name: [f"{ratio:.2f}" for ratio in pair] for name, pair in ratios().items()},
         share_source=source(),
+        uncertain=any(not math.isnan(line.predicted_sd) for line in comparison.lines),
+        uncertain_note=uncertainty_note(),
         draft=any(note.startswith("draft") for note in comparison.meshes),
         version=version(),
         model_version=fem.MODEL_VERSION,

@@ -3,16 +3,60 @@
 from __future__ import annotations
 
 import csv
+import math
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from fem.parameters import parameter_table
+from studies.case import Case
+from studies.provenance import of_version
+from studies.resolve import material_values
 
 OUTCOME: Final = Path(__file__).parents[1] / "data" / "calibration.csv"
 """`calibration.csv` of the calibration that the defaults were taken from."""
 
 ROUNDED: Final = 0.05
 """A default that differs from the posterior by more than this share is not its rounding."""
+
+UNCERTAINTY: Final = Path(__file__).parents[1] / "data" / "uncertainty.csv"
+"""`uncertainty.csv` of `bloodpatch uncertainty` for the defaults; without it no prediction has a standard deviation."""
+
+
+@cache
+def _uncertainty() -> tuple[dict[str, float], str]:
+    """Standard deviation of predictions by measurement, and whether another model had them."""
+    if not UNCERTAINTY.is_file():
+        return {}, ""
+    with UNCERTAINTY.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    found = {row["measurement"]: float(row["sd"]) for row in rows if row["sd"]}
+    return found, "".join(sorted({of_version(row["model_version"]) for row in rows}))
+
+
+def predicted_sd(measurement: str) -> float:
+    """Standard deviation that the fit leaves to a prediction of the defaults, in its unit; NaN where not known."""
+    return _uncertainty()[0].get(measurement, math.nan)
+
+
+def uncertainty_note() -> str:
+    """Words that tell figures of another version of the model from those of this."""
+    return _uncertainty()[1]
+
+
+def fitted_as_default(cases: Iterable[Case], path: Path = OUTCOME) -> bool:
+    """Whether all cases have the fitted parameters at their defaults, about which the fit's uncertainty speaks."""
+    if not path.is_file():
+        return False
+    with path.open(newline="", encoding="utf-8") as stream:
+        names = [row["key"].removeprefix("materials.") for row in csv.DictReader(stream)]
+    table = parameter_table()
+    return all(
+        math.isclose(material_values(case).get(name, table[name].value), table[name].value, rel_tol=1e-9)
+        for case in cases
+        for name in names
+    )
 
 
 def outcome_lines(path: Path = OUTCOME) -> list[str]:
