@@ -17,7 +17,7 @@ reference:  ## the reference sweep in full, many hours; goes on where it stopped
 test:  ## the daily tests
 	@$(RUN) python -m pytest -q -m "not slow" $(ARGS)
 
-procedure:  ## a test of every fact of the procedure, from its case file; five minutes
+procedure:  ## a test of every fact of the procedure, from its case file; a quarter of an hour
 	@$(RUN) python -m pytest -q tests/studies/test_clinical_picture.py $(ARGS)
 
 seeing:  ## pictures of a real run against its tables, and ParaView's views; two minutes (apt-get install paraview python3-paraview xvfb, else skipped)
