@@ -23,8 +23,8 @@ from studies.verification.production import HEADLINES, read_production
 from studies.verification.production_report import stated_errors
 
 STUDY = Path(__file__).parents[2] / "studies" / "cases" / "production.toml"
-CELLS = {"4": 8_000, "2.5": 30_000, "1.6": 60_000, "1.25": 100_000}
-LENGTH = {"draft": "4", "default": "2.5", "fine": "1.6", "1.25 mm": "1.25"}
+CELLS = {"4": 8_000, "2.5": 30_000, "2": 44_000, "1.6": 60_000}
+LENGTH = {"draft": "4", "default": "2.5", "2 mm": "2", "fine": "1.6"}
 
 DISPLACED, STATIC, SAC, CORD = (
     "csf_displaced_peak_mL",
@@ -151,7 +151,7 @@ def test_every_study_is_found(folder: Path) -> None:
     assert "resorbed_mL" not in production.quantities  # zero says nothing
     mesh = production.part("mesh")
     assert mesh is not None
-    assert [member.label for member in mesh.members] == ["1.25 mm", "fine", "default", "draft"]
+    assert [member.label for member in mesh.members] == ["fine", "2 mm", "default", "draft"]
     assert mesh.members[mesh.reference].label == "draft"
 
 
