@@ -115,7 +115,7 @@ def spread(comparisons: Mapping[str, Comparison]) -> pd.DataFrame:
     ).dropna(how="all")
     axes = sorted({point.rsplit("-", 1)[0] for point in comparisons})
     halves = [(predicted[f"{axis}-plus"] - predicted[f"{axis}-minus"]) / 2 for axis in axes]
-    frame = pd.DataFrame({"sd": np.sqrt(sum(half**2 for half in halves))}) if halves else pd.DataFrame({"sd": []})
+    frame = pd.DataFrame({"sd": np.sqrt(sum(half**2 for half in halves))})
     units = {line.measurement: line.unit for found in comparisons.values() for line in found.lines}
     frame.insert(0, "unit", [units[name] for name in frame.index])
     frame = frame.join(predicted)
