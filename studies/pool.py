@@ -145,8 +145,7 @@ class Pool:
         Raises:
             StoppedError: the disk is full, or the model changed.
         """
-        # The longest first, so that none is left over at the end.
-        self.waiting = sorted((path for path in self.paths if self._due(path)), key=lambda path: -path.work)
+        self.waiting = sorted((path for path in self.paths if self._due(path)), key=self._turn)
         self.warm = len(self.waiting) < 2
         try:
             while self.waiting or self.running:
@@ -181,6 +180,19 @@ class Pool:
     def _due(self, path: CasePath) -> list[CaseState]:
         """Cases of a path that its next worker computes."""
         return due_together(self.states[path.folder, entry["name"]] for entry in path.members)
+
+    def _turn(self, path: CasePath) -> tuple[int, int, float]:
+        """What a waiting path is sorted by.
+
+        First tries come before retries: what most likely ends well is not kept waiting by what most likely does not.
+        Among these the longest path comes first, so that none is left over at the end.
+        """
+        due = self._due(path)
+        return (due[0].due or 0, due[0].attempt, -path.work) if due else (0, 0, 0.0)
+
+    def _queue(self, path: CasePath) -> None:
+        """Put a path back among those that wait."""
+        self.waiting = sorted([*self.waiting, path], key=self._turn)
 
     def _computed(self, job: Job) -> list[CaseState]:
         """Cases that a worker was started for and that had not ended at the last look."""
@@ -267,7 +279,7 @@ class Pool:
         if status == BUSY:
             path.busy += 1
             path.not_before = time.monotonic() + min(path.busy * BUSY_WAIT, BUSY_LONGEST)
-            self.waiting.append(path)
+            self._queue(path)
             return
         if status in (INTERRUPTED, LOST):
             path.lost += 1
@@ -280,7 +292,7 @@ class Pool:
                 if case.due == job.rung and not _is_of(case, before[case.name]):
                     self._cut_off(job, case, before[case.name])
         if self._due(path):
-            self.waiting.insert(0, path)
+            self._queue(path)
 
     def _cut_off(self, job: Job, case: CaseState, attempt: int) -> None:
         """Give a case that a worker left without a status the reason."""
