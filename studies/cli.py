@@ -171,7 +171,8 @@ def compute(
 
 @app.command()
 def status(folder: Folder) -> int:
-    """Say where a sweep or a run stands."""
+    """Say where a run stands, a sweep, or each sweep of a demo or reference."""
+    from studies.protocols import sweeps_in
     from studies.results import case_states, counts, is_run, is_sweep
     from studies.runfolder import read_status
 
@@ -182,14 +183,15 @@ def status(folder: Folder) -> int:
         else:
             say(f"{folder}: {ended.state}" + (f": {ended.reason}" if ended.reason else ""))
         return DONE
-    states = case_states(folder)
-    say(
-        f"{folder}: {counted(len(states), 'case')}: "
-        + ", ".join(f"{number} {state}" for state, number in counts(states).items())
-    )
-    for case in states:
-        if case.state not in ("done", "waiting"):
-            say(f"  {case.entry['name']}: {case.state}" + (f": {case.reason}" if case.reason else ""))
+    for sweep in sweeps_in(folder) or [folder]:
+        states = case_states(sweep)
+        say(
+            f"{sweep}: {counted(len(states), 'case')}: "
+            + ", ".join(f"{number} {state}" for state, number in counts(states).items())
+        )
+        for case in states:
+            if case.state not in ("done", "waiting"):
+                say(f"  {case.entry['name']}: {case.state}" + (f": {case.reason}" if case.reason else ""))
     return DONE
 
 

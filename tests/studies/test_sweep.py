@@ -204,6 +204,8 @@ def test_status_and_collect_on_the_command_line(command, tmp_path):
     assert "sac 25.0 mm wide" in said
     assert "2 cases, 1 done" in command("collect", out).out
     assert command("status", case_states(out)[0].path).out.endswith(": done\n")
+    # a folder of sweeps, as the demo and the reference sweep write it
+    assert f"{out}: 2 cases: 1 done, 1 invalid" in command("status", out.parent).out
 
 
 def test_progress_counts_every_case_once(tmp_path):
