@@ -105,8 +105,13 @@ class Parameter:
 
     def written(self, logarithm: float) -> Any:
         """The value as the case file takes it."""
-        value = float(f"{math.exp(logarithm):.10g}")
-        return value if self.unit == "1" else dimension_of(self.unit).format(value)
+        return written(math.exp(logarithm), self.unit)
+
+
+def written(value: float, unit: str) -> Any:
+    """A parameter's value as the case file takes it."""
+    rounded = float(f"{value:.10g}")
+    return rounded if unit == "1" else dimension_of(unit).format(rounded)
 
 
 @dataclass(frozen=True)

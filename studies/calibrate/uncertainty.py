@@ -17,13 +17,12 @@ import pandas as pd
 
 import fem
 from studies.calibrate import RESULT
-from studies.calibrate.study import NORMAL_95
+from studies.calibrate.study import NORMAL_95, written
 from studies.compare import Comparison, gather
 from studies.console import complain, say
 from studies.demo import CASES, MESH
 from studies.errors import InputError
 from studies.files import read_json, replacing
-from studies.quantities import dimension_of
 from studies.study import Plan, read_study
 from studies.sweep import check, execute, prepare
 from studies.worker import DONE, FAILED, INTERRUPTED, SIMULATOR
@@ -47,30 +46,31 @@ def points(calibration: Path) -> dict[str, dict[str, Any]]:
     Raises:
         InputError: the folder holds no outcome of a calibration.
     """
-    found = read_json(calibration / RESULT) if (calibration / RESULT).is_file() else None
-    if not isinstance(found, dict) or not {"parameters", "correlation"} <= found.keys():
-        raise InputError(
-            "--calibration", f'"{calibration}"', f"allowed is a folder of bloodpatch calibrate, with its {RESULT}"
-        )
-    rows = found["parameters"]
-    keys = [row["key"] for row in rows]
-    mode = np.log([row["posterior"] for row in rows])
-    sigma = np.log([row["posterior_high"] / row["posterior"] for row in rows]) / NORMAL_95
-    correlation = np.array([[found["correlation"][one][other] for other in keys] for one in keys])
-    variances, axes = np.linalg.eigh(correlation * np.outer(sigma, sigma))
+    refused = InputError(
+        "--calibration", f'"{calibration}"', f"allowed is a folder of bloodpatch calibrate, with its {RESULT}"
+    )
+    try:
+        found = read_json(calibration / RESULT)
+        rows = found["parameters"]
+        keys = [row["key"] for row in rows]
+        with np.errstate(all="raise"):
+            mode = np.log([row["posterior"] for row in rows])
+            sigma = np.log([row["posterior_high"] / row["posterior"] for row in rows]) / NORMAL_95
+        correlation = np.array([[found["correlation"][one][other] for other in keys] for one in keys])
+        variances, axes = np.linalg.eigh(correlation * np.outer(sigma, sigma))
+        units = [str(row["unit"]) for row in rows]
+    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        raise refused from error
+    if not keys:
+        raise refused
     made = {}
     for number, (variance, axis) in enumerate(zip(variances[::-1], axes.T[::-1], strict=True), start=1):
         for side, sign in (("minus", -1.0), ("plus", 1.0)):
-            values = np.exp(mode + sign * math.sqrt(variance) * axis)
+            values = np.exp(mode + sign * math.sqrt(max(variance, 0.0)) * axis)
             made[f"axis-{number}-{side}"] = {
-                key: _written(float(value), row["unit"]) for key, value, row in zip(keys, values, rows, strict=True)
+                key: written(float(value), unit) for key, value, unit in zip(keys, values, units, strict=True)
             }
     return made
-
-
-def _written(value: float, unit: str) -> Any:
-    rounded = float(f"{value:.6g}")
-    return rounded if unit == "1" else f'"{dimension_of(unit).format(rounded)}"'
 
 
 def uncertainty(calibration: Path, out: Path, jobs: int | None = None, simulator: str = SIMULATOR) -> int:

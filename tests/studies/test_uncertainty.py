@@ -119,7 +119,21 @@ def test_a_missing_point_leaves_no_standard_deviation(computed):
     assert frame["sd"].notna().sum() == 1
 
 
-def test_a_folder_without_a_calibration_is_refused(tmp_path, command):
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        "{",
+        "[1]",
+        '{"parameters": [], "correlation": {}}',
+        '{"parameters": [{"key": "materials.fat.mobility"}], "correlation": {}}',
+        '{"parameters": [{"key": "a", "unit": "1", "posterior": -1, "posterior_high": 2}], "correlation": {"a": {"a": 1}}}',
+        '{"parameters": [{"key": "a", "unit": "1", "posterior": 1, "posterior_high": 2}], "correlation": {"b": 1}}',
+    ],
+)
+def test_a_folder_without_a_calibration_is_refused(content, tmp_path, command):
+    if content is not None:
+        (tmp_path / "calibration.json").write_text(content)
     called = command("uncertainty", "--calibration", tmp_path, "--out", tmp_path / "out")
     assert called.status == 2
     assert "calibration.json" in called.err and called.err.count("\n") == 1
