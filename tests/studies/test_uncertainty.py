@@ -127,7 +127,7 @@ def test_a_missing_point_leaves_no_standard_deviation(computed):
         "[1]",
         '{"parameters": [], "correlation": {}}',
         '{"parameters": [{"key": "materials.fat.mobility"}], "correlation": {}}',
-        '{"parameters": [{"key": "a", "unit": "1", "posterior": -1, "posterior_high": 2}], "correlation": {"a": {"a": 1}}}',
+        '{"parameters": [{"key": "a", "unit": "1", "posterior": -1, "posterior_high": 2}], "correlation": {"a": 1}}',
         '{"parameters": [{"key": "a", "unit": "1", "posterior": 1, "posterior_high": 2}], "correlation": {"b": 1}}',
     ],
 )
