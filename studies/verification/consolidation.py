@@ -22,8 +22,10 @@ Steps shrink with h^2, so that the second order in space shows in the whole erro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from scipy.optimize import brentq
@@ -119,21 +121,26 @@ class Mandel:
 
 
 @dataclass
-class TerzaghiColumn(Problem):
-    """The column in plane strain."""
+class Consolidation(Problem):
+    """A problem of consolidation in plane strain, with one medium after the other.
 
-    name: str = "terzaghi"
-    title: str = "Terzaghi's column"
+    Attributes:
+        quantities: errors and their orders by design: h^2 in the pressure and, with dt of h^2, in what moves.
+        axes: of the figure.
+    """
+
     levels: tuple[int, ...] = (8, 16)
     full_levels: tuple[int, ...] = (8, 16, 32)
     media: dict[str, Biot] = field(default_factory=lambda: {"M 5": COMPRESSIBLE, "M inf": INCOMPRESSIBLE})
+    quantities: ClassVar[Mapping[str, float | None]]
+    axes: ClassVar[tuple[str, str]]
 
     def checks(self) -> Sequence[Check]:
-        """1e-3 on the classics; h^2 in the pressure and, with dt of h^2, in the settlement."""
+        """1e-3, the acceptance of the classics."""
         return [
             Check(f"{quantity}, {medium}", 1e-3, order)
             for medium in self.media
-            for quantity, order in (("pressure L2", 2.0), ("base pressure", None), ("settlement", 2.0))
+            for quantity, order in self.quantities.items()
         ]
 
     def run(self, level: int) -> Result:
@@ -144,7 +151,21 @@ class TerzaghiColumn(Problem):
             found, drawn = self._march(level, medium)
             errors |= {f"{quantity}, {label}": error for quantity, error in found.items()}
             curves = curves or drawn
-        return Result(errors, tuple(curves), ("depth z/L", "pressure p/q"))
+        return Result(errors, tuple(curves), self.axes)
+
+    @abstractmethod
+    def _march(self, level: int, medium: Biot) -> tuple[dict[str, float], list[Curve]]:
+        """Largest error of every quantity, and profiles at the marks."""
+
+
+@dataclass
+class TerzaghiColumn(Consolidation):
+    """The column."""
+
+    name: str = "terzaghi"
+    title: str = "Terzaghi's column"
+    quantities: ClassVar[Mapping[str, float | None]] = {"pressure L2": 2.0, "base pressure": None, "settlement": 2.0}
+    axes: ClassVar[tuple[str, str]] = ("depth z/L", "pressure p/q")
 
     def _march(self, level: int, medium: Biot) -> tuple[dict[str, float], list[Curve]]:
         exact = Terzaghi(medium)
@@ -162,7 +183,7 @@ class TerzaghiColumn(Problem):
         )
         stepping = Stepping(model)
         norm = ErrorNorm(model, "p")
-        worst = {"pressure L2": 0.0, "base pressure": 0.0, "settlement": 0.0}
+        worst = dict.fromkeys(self.quantities, 0.0)
         curves, start = [], 0.0
         for mark, count in zip(MARKS, STEPS, strict=True):
             for time, length in stepping.steps(start, mark, count * level**2 // COARSE**2):  # noqa: B007
@@ -183,33 +204,14 @@ class TerzaghiColumn(Problem):
 
 
 @dataclass
-class MandelSlab(Problem):
-    """A quarter of the slab, two wide and one high."""
+class MandelSlab(Consolidation):
+    """A quarter of the slab, two wide and one high; the plate's force is the sum of nodal forces."""
 
     name: str = "mandel"
     title: str = "Mandel's slab"
-    levels: tuple[int, ...] = (8, 16)
-    full_levels: tuple[int, ...] = (8, 16, 32)
-    media: dict[str, Biot] = field(default_factory=lambda: {"M 5": COMPRESSIBLE, "M inf": INCOMPRESSIBLE})
     height: float = 0.25
-
-    def checks(self) -> Sequence[Check]:
-        """1e-3 on the classics; the force on the plate is the sum of nodal forces, hence as accurate."""
-        return [
-            Check(f"{quantity}, {medium}", 1e-3, order)
-            for medium in self.media
-            for quantity, order in (("pressure L2", 2.0), ("middle pressure", 2.0), ("plate force", 2.0))
-        ]
-
-    def run(self, level: int) -> Result:
-        """March to c t/a^2 = 0.5."""
-        errors: dict[str, float] = {}
-        curves: list[Curve] = []
-        for label, medium in self.media.items():
-            found, drawn = self._march(level, medium)
-            errors |= {f"{quantity}, {label}": error for quantity, error in found.items()}
-            curves = curves or drawn
-        return Result(errors, tuple(curves), ("distance from the middle x/a", "pressure p a/F"))
+    quantities: ClassVar[Mapping[str, float | None]] = {"pressure L2": 2.0, "middle pressure": 2.0, "plate force": 2.0}
+    axes: ClassVar[tuple[str, str]] = ("distance from the middle x/a", "pressure p a/F")
 
     def _march(self, level: int, medium: Biot) -> tuple[dict[str, float], list[Curve]]:
         exact, height = Mandel(medium), self.height
@@ -225,7 +227,7 @@ class MandelSlab(Problem):
         )
         stepping = Stepping(model)
         norm = ErrorNorm(model, "p")
-        worst = {"pressure L2": 0.0, "middle pressure": 0.0, "plate force": 0.0}
+        worst = dict.fromkeys(self.quantities, 0.0)
         curves, start = [], 0.0
         for mark, count in zip(MARKS, STEPS, strict=True):
             for time, length in stepping.steps(start, mark, count * level**2 // COARSE**2):
