@@ -236,7 +236,9 @@ class CsfSection(Section):
         default=None, description="spinal share of the compliance; default measured in the window"
     )
     epidural_pressure: Annotated[float, PRESSURE] | None = Field(
-        default=None, description="pressure of the epidural space before the patch; default 4.7 mmHg, at most the CSF's"
+        default=None,
+        description="pressure of the epidural space before the patch; default 4.7 mmHg, at most the CSF's, with a leak "
+        "at least 1 mmHg below it; solved for where a leak's conductance and baseline_pressure are given",
     )
     outflow_resistance: Annotated[float, RESISTANCE] | None = Field(
         default=None, description="resistance to absorption"

@@ -129,7 +129,9 @@ def markdown() -> str:
         lines.append(f"| `{preset.patient}` | `{preset.key}` | {preset.value} | {preset.source} | {preset.tag} |")
     lines += ["", "## Materials", ""]
     lines += [
-        "Default, range, source and tag are in `fem/data/parameters.csv`; the tag says how far it can be trusted.",
+        "Default, range, source and tag are in `fem/data/parameters.csv`; the tag says how far a value can be trusted:",
+        "`seen` read in the source, `derived` from figures that were, `recalled` from memory of the source",
+        "(`recalled-high`: with high confidence), `calibrated` fitted, `assumed` without a measurement.",
         "",
     ]
     lines += ["| key | unit |", "|---|---|"]

@@ -219,7 +219,7 @@ def _legend() -> list[Any]:
     ]
     handles.append(Line2D([], [], ls="none", marker="X", color="black", ms=6, label="control: no patch"))
     handles += [Line2D([], [], color=COLOURS[name], lw=3, label=words) for name, words in COLOUR_WORDS.items()]
-    handles.append(Line2D([], [], ls="none", marker="o", mfc="white", color="#555555", ms=6, label="n not known"))
+    handles.append(Line2D([], [], ls="none", marker="o", mfc="white", color="#555555", ms=6, label="no count"))
     handles.append(Line2D([], [], color="#555555", lw=0.9, label="volume (and level) as reported"))
     handles.append(Line2D([], [], color="#555555", lw=0.9, ls=(0, (1, 1.6)), label="volume not reported"))
     return handles
