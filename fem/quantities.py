@@ -1,6 +1,6 @@
 """Names, units and definitions of the quantities of interest, and the summary of a time series.
 
-This is the only place of ``fem`` where units other than SI exist: a quantity's name carries its unit.
+Results leave ``fem`` here, in units other than SI: a quantity's name carries its unit.
 """
 
 from __future__ import annotations
