@@ -115,7 +115,7 @@ def denticulate_weight(spine: SpineMesh, candidates: Array) -> Array:
 
     A sheet of modulus E, thickness t and length l has the stiffness E t/l per length of cord; with a band of volume V
     per slab of height d, t = V/(l d) on each side, so that E = k l^2 d/V. The band is the cells of the slab, beside the
-    cord, whose midpoint lies within a quarter of the sac's depth of the cord's coronal plane.
+    cord, whose midpoint lies within a quarter of the cord's depth of its coronal plane.
     """
     middle = spine.points[spine.cells].mean(axis=1)
     volume = cell_volumes(spine)

@@ -38,7 +38,7 @@ class Species:
 
 @dataclass
 class Contents:
-    """Vertex integrals; all arrays have a row per species, except the last three (vertices,).
+    """Vertex integrals; all arrays have a row per species, except the last two (vertices,).
 
     Attributes:
         mobile: fluid that can still gel, or never will [m^3].
@@ -63,8 +63,8 @@ class Contents:
     @classmethod
     def none(cls, species: int, vertices: int) -> Contents:
         """Nothing but the patient's own fluid."""
-        rows = [np.zeros((species, vertices)) for _ in range(5)]
-        return cls(*rows, *(np.zeros(vertices) for _ in range(3)))
+        rows = [np.zeros((species, vertices)) for _ in range(6)]
+        return cls(*rows, *(np.zeros(vertices) for _ in range(2)))
 
     def copy(self) -> Contents:
         """An independent copy."""
@@ -154,7 +154,7 @@ class Injectate:
             held.clot[k] -= loss
             held.retractable[k] *= 1 - share
             held.lysate += loss
-            held.retracted = held.retracted * (1 - share) + given
+            held.retracted[k] = held.retracted[k] * (1 - share) + given
             lysed += float(loss.sum())
         self.contents = held
         return lysed
@@ -199,7 +199,7 @@ class Injectate:
         """
         held = self.contents
         space = self.transport.fluid() + (1 - self.transport.mobile_fraction) * self.transport.volume
-        pulled = np.divide(held.retracted, space, out=np.zeros_like(space), where=space > 0)
+        pulled = np.divide(held.retracted.sum(axis=0), space, out=np.zeros_like(space), where=space > 0)
         return np.maximum(1 - pulled, LEAST_REST)
 
     def clotted(self) -> Array:

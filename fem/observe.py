@@ -37,6 +37,12 @@ LIMITED_LEVELS = ("L2", "L3", "L4")
 WIDTH_BIN = 1e-3
 """Width of the bins in which the coverage of the ventral space is counted [m]."""
 
+TAPER_REACH = 30e-3
+"""Slabs this near tell whether one belongs to the tip of sac or cord [m]: about a segment."""
+
+TAPER_SHARE = 0.5
+"""A slab with at most this share of the largest area near it belongs to the tip, and counts in no minimum [1]."""
+
 
 class Observer:
     """Evaluates a :class:`~fem.patch.PatchModel`; forms and groupings are made once.
@@ -208,7 +214,7 @@ class Observer:
         injected = cumulative["injected"]
         gained = injected + cumulative["leaked"] - cumulative["entered"]
         balance = gained - swelling - venous - cumulative["foramina"] - cumulative["ends"] - cumulative["resorbed"]
-        reference = max(injected, cumulative["leaked"])
+        reference = injected if injected > 0 else cumulative["leaked"]
         row = {
             "injected_mL": injected / ML,
             "epidural_swelling_mL": swelling / ML,
@@ -277,8 +283,8 @@ class Observer:
 
     def _shape(self, sections: tuple[Array, Array, Array]) -> dict[str, float]:
         sac, cord, depth = sections
-        has_sac = self._sac0 > 0.5 * self._sac0.max()
-        has_cord = self._cord0 > 0.5 * self._cord0.max() if self._cord0.max() > 0 else np.zeros(self.slabs, bool)
+        edges = self.model.spine.slab_edges
+        has_sac, has_cord = whole_sections(edges, self._sac0), whole_sections(edges, self._cord0)
         array, base = self.model.poro.state.x.array, self.model.baseline
         moved = np.linalg.norm(array[self._cord_dofs] - base[self._cord_dofs], axis=1)
         largest = self.comm.allreduce(float(moved.max()) if len(moved) else 0.0, op=MPI.MAX)
@@ -366,6 +372,19 @@ def _assembled(form: Any, function: Any) -> Array:
         local.set(0.0)
     fem_petsc.assemble_vector(vector, form)
     return np.array(function.x.array)
+
+
+def whole_sections(edges: Array, area: Array) -> Array:
+    """Slabs that hold a structure, its tapering tip left out, shape (slabs,).
+
+    Args:
+        edges: heights of the slabs' borders [m], shape (slabs + 1,).
+        area: of the structure in every slab [m^2], zero where it is not.
+    """
+    middle = (edges[1:] + edges[:-1]) / 2
+    near = np.abs(middle[:, None] - middle) <= TAPER_REACH
+    whole: Array = area > TAPER_SHARE * np.where(near, area, 0.0).max(axis=1)
+    return whole
 
 
 def slab_levels(spine: SpineMesh) -> Array:

@@ -306,7 +306,8 @@ class PatchModel:
         density = np.where(marker.x.array > 0, np.maximum(1 - (distance / radius) ** 2, 0.0) ** 2, 0.0)
         weights = transport.vertex_integrals(density)
         whole = float(weights.sum())
-        if np.count_nonzero(weights) < LEAST_SOURCE_VERTICES or whole <= 0:
+        owned = density[: space.dofmap.index_map.size_local]
+        if self.comm.allreduce(np.count_nonzero(owned)) < LEAST_SOURCE_VERTICES:
             raise ModelError(
                 f"the mesh does not resolve the source at {interspace} (radius {1e3 * radius:.1f} mm): refine it there"
             )

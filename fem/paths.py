@@ -65,9 +65,14 @@ def simulate_volumes(
 
     Returns:
         The failures by volume; the other cases are complete.
+
+    Raises:
+        ValueError: several volumes of an injection that a limit may stop; each takes a path of its own.
     """
     volumes = sorted(sinks)
     earlier, last = parameters.injections[:-1], parameters.injections[-1]
+    if last.stop is not None and len(volumes) > 1:
+        raise ValueError("volumes of an injection that may be stopped do not share a path")
 
     def case(volume: float) -> PatchParameters:
         return replace(parameters, injections=(*earlier, replace(last, volume=volume)))
@@ -119,7 +124,7 @@ def simulate_volumes(
                 mark = path.mark(length)
                 path.parameters = case(volume)
                 path.resume(mark)
-                path.course.shorten(volume)
+                path.shorten(volume)
                 follow([volume])
                 path.parameters = case(volumes[-1])
                 path.resume(mark)
@@ -153,7 +158,7 @@ def simulate_volumes(
     for volumes_there in ([v for v in volumes if v == 0.0], [v for v in volumes if v > 0.0]):
         if volumes_there:
             path.parameters = case(volumes_there[-1])
-            path.course.shorten(volumes_there[-1])
+            path.shorten(volumes_there[-1])
             deliver(volumes_there)
     follow(together, part)
     return failures

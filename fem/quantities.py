@@ -31,15 +31,21 @@ class Quantity:
 
 
 QUANTITIES: dict[str, Quantity] = {
-    "csf_pressure_mmHg": Quantity("mmHg", "pressure of the cranial CSF compartment"),
-    "csf_pressure_lumbar_mmHg": Quantity("mmHg", "mean CSF pressure below T11/T12, its own column included"),
+    "csf_pressure_mmHg": Quantity("mmHg", "pressure of the cranial CSF compartment; in a summary at the end"),
+    "csf_pressure_lumbar_mmHg": Quantity(
+        "mmHg", "mean CSF pressure below T11/T12, its own column included; in a summary at the end"
+    ),
     "epidural_pressure_mmHg": Quantity(
-        "mmHg", "mean pore pressure where injected content is at least 10 %, above the venous column; empty before"
+        "mmHg",
+        "mean pore pressure where injected content is at least 10 %, above the venous column; empty before; in a"
+        " summary at the end",
     ),
     "epidural_pressure_needle_mmHg": Quantity(
-        "mmHg", "pore pressure averaged with the source's weight at the latest injection"
+        "mmHg", "pore pressure averaged with the source's weight at the latest injection; in a summary at the end"
     ),
-    "root_pressure_max_mmHg": Quantity("mmHg", "largest pore pressure in the foraminal part of the epidural space"),
+    "root_pressure_max_mmHg": Quantity(
+        "mmHg", "largest pore pressure in the foraminal part of the epidural space; in a summary at the end"
+    ),
     "csf_pressure_rise_mmHg": Quantity("mmHg", "cranial CSF pressure less its baseline"),
     "csf_pressure_lumbar_rise_mmHg": Quantity("mmHg", "lumbar CSF pressure less its baseline"),
     "epidural_pressure_rise_mmHg": Quantity("mmHg", "epidural pressure less the baseline epidural pressure"),
@@ -59,25 +65,33 @@ QUANTITIES: dict[str, Quantity] = {
     "lysed_mL": Quantity("mL", "lysed clot so far"),
     "volume_balance_error": Quantity(
         "1",
-        "injected + leaked - swelling - venous - foraminal - ends - resorbed - entered, over the larger of both",
+        "injected + leaked - swelling - venous - foraminal - ends - resorbed - entered, over what was injected so far"
+        " (before anything is, over what has leaked)",
+        version=2,
     ),
     "csf_displaced_mL": Quantity("mL", "minus the integral of J - 1 over the subarachnoid window against baseline"),
     "csf_displaced_lumbosacral_mL": Quantity("mL", "the same below T11/T12"),
     "csf_to_cranial_mL": Quantity("mL", "CSF that left the window through the cranial cut so far"),
     "csf_to_caudal_mL": Quantity("mL", "CSF that left the window through the caudal cut so far"),
     "cord_uptake_mL": Quantity("mL", "integral of J over the cord less its baseline"),
-    "sac_area_min_mm2": Quantity("mm^2", "smallest section of the thecal sac, mean over an axial slab"),
-    "sac_area_min_ratio": Quantity("1", "smallest ratio of a slab's sac area to its baseline"),
+    "sac_area_min_mm2": Quantity(
+        "mm^2", "smallest section of the thecal sac but for its tip, mean over an axial slab", 2
+    ),
+    "sac_area_min_ratio": Quantity("1", "smallest ratio of a slab's sac area to its baseline, the tip left out", 2),
     "sac_area_lumbar_min_mm2": Quantity(
         "mm^2", "smallest section of the sac at L1 to L5; empty where the window has none"
     ),
     "sac_area_L2_mm2": Quantity("mm^2", "smallest section of the sac at L2; empty where the window has no L2"),
     "sac_area_L3_mm2": Quantity("mm^2", "smallest section of the sac at L3; empty where the window has no L3"),
     "sac_area_L4_mm2": Quantity("mm^2", "smallest section of the sac at L4; empty where the window has no L4"),
-    "sac_width_min_ratio": Quantity("1", "smallest ratio of the sac's width to its baseline, slabs with cord only"),
+    "sac_width_min_ratio": Quantity(
+        "1", "smallest ratio of the sac's width to its baseline, slabs with cord only, its tip left out", 2
+    ),
     "cord_displacement_max_mm": Quantity("mm", "largest displacement of the cord since baseline"),
-    "cord_area_min_ratio": Quantity("1", "smallest ratio of a slab's cord area to its baseline"),
-    "cord_ap_min_ratio": Quantity("1", "smallest ratio of a slab's cord anteroposterior diameter to its baseline"),
+    "cord_area_min_ratio": Quantity("1", "smallest ratio of a slab's cord area to its baseline, the tip left out", 2),
+    "cord_ap_min_ratio": Quantity(
+        "1", "smallest ratio of a slab's cord anteroposterior diameter to its baseline, the tip left out", 2
+    ),
     "canal_occupancy_max": Quantity(
         "1",
         "deformed epidural area with injected content of at least 10 % over canal area, worst slab",
@@ -227,12 +241,12 @@ def summarise(series: Sequence[Mapping[str, float]], injection_end: float) -> di
         values = column[f"{stem}_mmHg"]
         seen = np.isfinite(values)
         if not seen.any():
-            out |= {f"{stem}_{part}": np.nan for part in ("peak_mmHg", "peak_time_s", "end_mmHg", "rise_mmHg")}
+            out |= {f"{stem}_{part}": np.nan for part in ("peak_mmHg", "peak_time_s", "end_mmHg", "rise_mmHg", "mmHg")}
             continue
         top = int(np.nanargmax(values))
         out[f"{stem}_peak_mmHg"] = float(values[top])
         out[f"{stem}_peak_time_s"] = float(time[top])
-        out[f"{stem}_end_mmHg"] = float(values[-1])
+        out[f"{stem}_mmHg"] = out[f"{stem}_end_mmHg"] = float(values[-1])
         out[f"{stem}_rise_mmHg"] = float(column[f"{stem}_rise_mmHg"][top])
     nothing = np.full(len(time), np.nan)
     out |= {name: float(column.get(name, nothing)[-1]) for name in _LAST}
@@ -240,7 +254,7 @@ def summarise(series: Sequence[Mapping[str, float]], injection_end: float) -> di
     out |= {name: _extreme(column.get(name, nothing), np.max) for name in _LARGEST}
     out |= tolerated_volumes(column)
     out["csf_displaced_peak_mL"] = float(column["csf_displaced_mL"].max())
-    out["csf_displaced_lumbosacral_peak_mL"] = float(np.nanmax(column["csf_displaced_lumbosacral_mL"]))
+    out["csf_displaced_lumbosacral_peak_mL"] = _extreme(column["csf_displaced_lumbosacral_mL"], np.max)
     out["volume_balance_error_max"] = float(np.nanmax(np.abs(column["volume_balance_error"])))
     out["csf_pressure_half_decay_s"] = _half_decay(time, column["csf_pressure_rise_mmHg"])
     out["sac_compression_half_decay_s"] = _half_decay(time, 1 - column["sac_area_min_ratio"])

@@ -220,6 +220,11 @@ class Simulation:
         self._enter(self.state)
         return found
 
+    def shorten(self, volume: float) -> None:
+        """Let the last injection have another volume [m^3], here and wherever a step is rolled back to."""
+        self.course.shorten(volume)
+        self.state.course = self.course.state.copy()
+
     def mark(self, length: float) -> Mark:
         """The present point, before a step of some length."""
         return Mark(self.state.copy(), length, list(self._rates), self.state.extrapolation)

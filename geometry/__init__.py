@@ -4,7 +4,7 @@ from .anatomy import Anatomy
 from .build import REFINE_RADIUS, build_mesh
 from .cache import cached_mesh, mesh_key
 from .errors import AnatomyError, MeshError
-from .exchange import write_mesh
+from .exchange import check_format, write_mesh
 from .landmarks import APPROACHES, TIP_SIDES, Landmark
 from .leaks import SITES as LEAK_SITES
 from .leaks import LeakPlace, leak_place
@@ -38,6 +38,7 @@ __all__ = [
     "Subregion",
     "build_mesh",
     "cached_mesh",
+    "check_format",
     "foramen_name",
     "leak_place",
     "mesh_key",

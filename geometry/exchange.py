@@ -16,6 +16,8 @@ from .regions import Region
 MILLIMETRES_PER_METRE = 1e3
 REGION_PREFIX, SURFACE_PREFIX = "region:", "surface:"
 """Prefixes of the 0/1 cell arrays by which formats without names carry them."""
+SURFACE_FORMATS = frozenset({"stl", "off", "wkt", "ply", "svg", "obj"})
+"""Formats of meshio that leave tetrahedra out."""
 _TETRAHEDRON, _TRIANGLE = 4, 2
 """Gmsh's numbers of element types."""
 
@@ -23,6 +25,30 @@ _TETRAHEDRON, _TRIANGLE = 4, 2
 def region_names() -> dict[str, Region]:
     """Region by its name in files."""
     return {region.name.lower(): region for region in Region}
+
+
+def check_format(path: str | Path) -> None:
+    """Refuse a suffix in which a mesh with its tetrahedra cannot be written.
+
+    Raises:
+        MeshError: unknown suffix, or a format of surfaces.
+    """
+    target = Path(path)
+    if target.suffix != ".msh":
+        name = _meshio_format(target)
+        if name in SURFACE_FORMATS:
+            raise MeshError(f"mesh format {target.suffix} holds no tetrahedra; .msh and .vtu keep everything")
+
+
+def _meshio_format(path: Path) -> str:
+    import meshio
+
+    suffixes = [suffix for suffix in ("".join(path.suffixes[-2:]), path.suffix) if suffix]
+    formats = [f for suffix in suffixes for f in meshio.extension_to_filetypes.get(suffix, [])]
+    if not formats:
+        known = ", ".join(sorted(meshio.extension_to_filetypes))
+        raise MeshError(f"mesh format {path.suffix or path.name!r} is unknown; known: {known}")
+    return str(formats[0])
 
 
 def write_mesh(mesh: SpineMesh, path: str | Path) -> None:
@@ -36,6 +62,7 @@ def write_mesh(mesh: SpineMesh, path: str | Path) -> None:
         OSError: the file cannot be written.
     """
     target = Path(path)
+    check_format(target)
     if target.suffix == ".msh":
         _write_gmsh(mesh, target)
     else:
@@ -85,11 +112,7 @@ def _write_gmsh(mesh: SpineMesh, path: Path) -> None:
 def _write_meshio(mesh: SpineMesh, path: Path) -> None:
     import meshio
 
-    suffixes = [suffix for suffix in ("".join(path.suffixes[-2:]), path.suffix) if suffix]
-    formats = [f for suffix in suffixes for f in meshio.extension_to_filetypes.get(suffix, [])]
-    if not formats:
-        known = ", ".join(sorted(meshio.extension_to_filetypes))
-        raise MeshError(f"mesh format {path.suffix or path.name!r} is unknown; known: {known}")
+    name_of_format = _meshio_format(path)
     count, facets = len(mesh.cells), len(mesh.facets)
     data: dict[str, list[Any]] = {
         "region": [mesh.region.astype(np.int32), np.zeros(facets, dtype=np.int32)],
@@ -103,7 +126,7 @@ def _write_meshio(mesh: SpineMesh, path: Path) -> None:
             sets[region.name.lower()] = [np.flatnonzero(mesh.region == region), np.array([], dtype=np.int64)]
     for name, tag in mesh.surfaces.items():
         sets[name] = [np.array([], dtype=np.int64), np.flatnonzero(mesh.facet_tag == tag)]
-    named_sets = formats[0] in ("abaqus",)
+    named_sets = name_of_format == "abaqus"
     if not named_sets:
         for name in region_names():
             member = mesh.region == region_names()[name]
@@ -121,11 +144,11 @@ def _write_meshio(mesh: SpineMesh, path: Path) -> None:
     chatter = io.StringIO()
     try:
         with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter):
-            meshio.write(path, out, file_format=formats[0])
+            meshio.write(path, out, file_format=name_of_format)
     except OSError:
         raise
     except (Exception, SystemExit) as error:  # meshio raises what its formats raise, and exits for some
         lines = [line for line in (str(error), *chatter.getvalue().splitlines()) if line.strip()]
         raise MeshError(
-            f"mesh cannot be written as {formats[0]}: {lines[0] if lines else type(error).__name__}"
+            f"mesh cannot be written as {name_of_format}: {lines[0] if lines else type(error).__name__}"
         ) from error

@@ -110,7 +110,7 @@ def _file(value: object) -> str:
 def _gauge(value: object) -> str:
     if (
         isinstance(value, str)
-        and value.removesuffix("G").strip().isdigit()
+        and value.removesuffix("G").strip().isdecimal()
         and 10 <= int(value.removesuffix("G")) <= 34
     ):
         return f"{int(value.removesuffix('G'))} G"
@@ -261,7 +261,8 @@ class InjectionSection(Section):
     material: Literal["blood", "saline", "fibrin-glue"] = Field(default="blood", description="what is injected")
     rate: Annotated[float, RATE] = Field(default=RATE.parse("20 mL/min"), description="rate of injection")
     start: Annotated[float, TIME] | None = Field(
-        default=None, description="start; default 0 s, or the end of the one before"
+        default=None,
+        description="start; default 0 s, or the planned end of the one before, whether or not a limit stops that one",
     )
     gauge: Gauge | None = Field(default=None, description="gauge of the needle")
     stop_at: Annotated[str, BeforeValidator(_stop)] | None = Field(

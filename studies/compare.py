@@ -27,6 +27,7 @@ from studies.protocols import (
     is_higuchi,
     is_pratt,
     is_volume_and_level,
+    merged,
     outcomes,
     read_compression,
     read_higuchi,
@@ -133,10 +134,10 @@ def gather(folder: Path) -> Comparison:
     if not sweeps_in(folder):
         raise InputError(str(folder), "no sweep" if folder.is_dir() else "no such folder", allowed)
     found = list(outcomes(folder))
-    displaced = sorted((read_higuchi(item) for item in found if is_higuchi(item.case)), key=lambda item: item.volume_mL)
-    displaced = [reading for reading in displaced if not math.isnan(reading.value)]
-    protocols = [item for item in found if is_pratt(item.case)]
-    static = max((read_pratt(item) for item in protocols), key=len, default=[])
+    displaced = merged(
+        reading for item in found if is_higuchi(item.case) and not math.isnan((reading := read_higuchi(item)).value)
+    )
+    static = merged(reading for item in found if is_pratt(item.case) for reading in read_pratt(item))
     study = [item for item in found if is_volume_and_level(item.case)]
     missing = [_how("displaced CSF (Higuchi 2005)", "higuchi", folder)] if not displaced else []
     missing += [_how("static epidural pressure (Pratt 2014)", "pratt", folder)] if not static else []

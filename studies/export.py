@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from studies.console import say
+from studies.console import complain, say
 from studies.errors import InputError
 from studies.ladder import is_invalid
 from studies.reading import read_case
@@ -20,7 +20,7 @@ def write_case_mesh(case_file: Path, out: Path, settings: Sequence[str]) -> int:
     Raises:
         InputError: the case, its anatomy or the format cannot be used.
     """
-    from geometry import write_mesh
+    from geometry import MeshError, check_format, read_mesh, write_mesh
 
     case = resolve(read_case(case_file, settings))
     if not out.suffix:
@@ -30,6 +30,7 @@ def write_case_mesh(case_file: Path, out: Path, settings: Sequence[str]) -> int:
             "allowed is a file name with a suffix that meshio knows, such as spine.vtu or spine.msh",
         )
     try:
+        check_format(out)
         mesh = mesh_of(case)
         out.parent.mkdir(parents=True, exist_ok=True)
         write_mesh(mesh, out)
@@ -38,4 +39,8 @@ def write_case_mesh(case_file: Path, out: Path, settings: Sequence[str]) -> int:
             raise
         raise InputError("mesh", "", str(error)) from error
     say(f"{out}: {len(mesh.cells)} tetrahedra, {len(mesh.points)} points, in millimetres")
+    try:
+        read_mesh(out)
+    except MeshError as error:
+        complain(f"{out}: cannot serve as anatomy.mesh ({error}); .msh and .vtu keep everything")
     return DONE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -107,11 +107,18 @@ def _lumbar(case: Case) -> bool:
     return all(LEVELS.index(injection.level.split("/")[0]) >= LEVELS.index("L1") for injection in case.injection)
 
 
+def as_in_patients(case: Case) -> bool:
+    """Lying, everything acting, and given in full: what a measurement in patients is compared with."""
+    acts = case.mechanisms.pressure and case.mechanisms.plug
+    return case.posture == "supine" and acts and all(step.stop_at is None for step in case.injection)
+
+
 def is_higuchi(case: Case) -> bool:
     """One lumbar injection of saline in a healthy adult, followed for at least 5 min."""
     (first, *more) = case.injection
     return (
-        not more
+        as_in_patients(case)
+        and not more
         and case.patient == "healthy"
         and first.material == "saline"
         and _lumbar(case)
@@ -122,7 +129,9 @@ def is_higuchi(case: Case) -> bool:
 def is_pratt(case: Case) -> bool:
     """Several injections of blood at one lumbar place, pauses of at least 20 s, headache after dural puncture."""
     steps = case.injection
-    if len(steps) < 2 or case.patient != "pdph" or not _lumbar(case) or len({step.level for step in steps}) > 1:
+    if not as_in_patients(case) or len(steps) < 2 or case.patient != "pdph":
+        return False
+    if not _lumbar(case) or len({step.level for step in steps}) > 1:
         return False
     pauses = [(after.start or 0.0) - end_of_injection(before) for before, after in itertools.pairwise(steps)]
     return all(step.material == "blood" for step in steps) and min(pauses) >= STATIC_DELAY - 1e-6
@@ -130,7 +139,7 @@ def is_pratt(case: Case) -> bool:
 
 def is_volume_and_level(case: Case) -> bool:
     """One interlaminar injection of blood without a leak, headache after dural puncture: of the study of both."""
-    if len(case.injection) != 1 or case.patient != "pdph" or case.leak:
+    if not as_in_patients(case) or len(case.injection) != 1 or case.patient != "pdph" or case.leak:
         return False
     return case.injection[0].material == "blood" and case.injection[0].approach == "interlaminar"
 
@@ -165,12 +174,29 @@ def read_bolus(outcome: Outcome) -> float:
     return outcome.at(STATIC, end_of_injection(outcome.case.injection[-1]) + BOLUS_DELAY)
 
 
-def interpolate(readings: list[Reading], volume_mL: float) -> Reading | None:
+def merged(readings: Iterable[Reading]) -> list[Reading]:
+    """One reading for each volume, by volume: the mean where something else varies, too, with the band of all."""
+    groups: dict[float, list[Reading]] = {}
+    for reading in sorted(readings, key=lambda item: item.volume_mL):
+        groups.setdefault(reading.volume_mL, []).append(reading)
+    return [
+        Reading(
+            volume,
+            sum(item.value for item in group) / len(group),
+            min(item.low for item in group),
+            max(item.high for item in group),
+        )
+        for volume, group in groups.items()
+    ]
+
+
+def interpolate(readings: Iterable[Reading], volume_mL: float) -> Reading | None:
     """The reading at a volume between two that were computed; None outside of them."""
-    if not readings or not readings[0].volume_mL - 1e-9 <= volume_mL <= readings[-1].volume_mL + 1e-9:
+    known = merged(readings)
+    if not known or not known[0].volume_mL - 1e-9 <= volume_mL <= known[-1].volume_mL + 1e-9:
         return None
-    volumes = [reading.volume_mL for reading in readings]
-    columns = ([getattr(reading, name) for reading in readings] for name in ("value", "low", "high"))
+    volumes = [reading.volume_mL for reading in known]
+    columns = ([getattr(reading, name) for reading in known] for name in ("value", "low", "high"))
     return Reading(volume_mL, *(float(np.interp(volume_mL, volumes, column)) for column in columns))
 
 

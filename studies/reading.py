@@ -76,14 +76,14 @@ def set_key(tree: Tree, key: str, value: Any) -> None:
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1
         here = ".".join(parts[: depth + 1])
-        following: Any = [] if not last and parts[depth + 1].isdigit() else {}
+        following: Any = [] if not last and parts[depth + 1].isdecimal() else {}
         if isinstance(node, dict):
             if last:
                 node[part] = value
             else:
                 node = node.setdefault(part, following)
         elif isinstance(node, list):
-            if not part.isdigit() or int(part) > len(node):
+            if not part.isdecimal() or int(part) > len(node):
                 raise InputError(here, shown(part), f"allowed is an index from 0 to {len(node)}")
             index = int(part)
             if index == len(node):

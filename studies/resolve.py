@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
+
+from pydantic_core import PydanticCustomError
 
 from fem.needle import HIGHEST_DROP, needle_table, pressure_drop
 from fem.parameters import (
@@ -79,6 +82,7 @@ def resolve(case: Case, span: tuple[str, str] | None = None, where: str = "") ->
         resolved = validate_case(tree)
         _check_levels(resolved)
         _check_upright(resolved)
+        _check_times(resolved)
     except InputError as error:
         if not where:
             raise
@@ -92,6 +96,15 @@ def _check_upright(case: Case) -> None:
         raise InputError("output.upright", f"true with posture {case.posture}", 'allowed with posture = "supine"')
     if case.output.upright and case.anatomy.mesh is not None:
         raise InputError("output.upright", "true with a mesh of one's own", "it needs the heights of head and heart")
+
+
+def _check_times(case: Case) -> None:
+    """Refuse an output time that the run does not come to."""
+    end = max(end_of_injection(injection) for injection in case.injection) + case.time.follow_up
+    for index, time in enumerate(case.output.times):
+        if time > end and not math.isclose(time, end):
+            allowed = f"allowed is up to the end of the run, {TIME.format(end)} (time.follow_up makes it longer)"
+            raise InputError(f"output.times.{index}", f'"{TIME.format(time)}"', allowed)
 
 
 def window(cases: Iterable[Case]) -> tuple[str, str]:
@@ -237,7 +250,11 @@ def _injections(case: Case) -> list[Tree]:
         _check_needle(index, injection, materials)
         # Written and read back, so that a computed start is the same number in the file and in the model.
         tree["start"] = TIME.format(start)
-        start = TIME.parse(tree["start"])
+        try:
+            start = TIME.parse(tree["start"])
+        except PydanticCustomError as error:
+            given = f'"{tree["start"]}", when the one before ends'
+            raise InputError(f"injection.{index}.start", given, error.message()) from error
         tree["side"] = _placed(index, injection)
         trees.append(tree)
         free = start + injection.volume / injection.rate

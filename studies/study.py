@@ -140,9 +140,10 @@ def _plan(read: Sequence[tuple[Mapping[str, Any], Case]], source: str, sweep: Sw
 
 
 def _path_key(case: Case) -> str:
-    """Hash of all but the volume of the last injection."""
+    """What cases along a path have in common: all but the volume of the last injection, unless a limit may stop it."""
     tree = case_tree(case)
-    del tree["injection"][-1]["volume"]
+    if case.injection[-1].stop_at is None:
+        del tree["injection"][-1]["volume"]
     return repr(tree)
 
 
@@ -155,7 +156,7 @@ def written_value(case: Case, key: str, value: Any) -> Any:
     """The value of a varied key as the resolved case writes it; `value` where the key is a whole table."""
     node: Any = case_tree(case)
     for part in key.split("."):
-        if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+        if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
             node = node[int(part)]
         elif isinstance(node, dict) and part in node:
             node = node[part]

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from studies.case import INTERSPACES
-from studies.protocols import Outcome
+from studies.protocols import Outcome, as_in_patients
 from studies.relief.data import ReliefRow, primary
 
 POINTS: Final = 41
@@ -66,7 +66,8 @@ def usable(outcomes: Iterable[Outcome]) -> list[Outcome]:
     return [
         item
         for item in outcomes
-        if len(item.case.injection) == 1
+        if as_in_patients(item.case)
+        and len(item.case.injection) == 1
         and item.case.injection[0].material == "blood"
         and item.case.patient in PATIENTS.values()
         and item.state == "done"
@@ -153,9 +154,12 @@ def _is_aimed(run: Outcome) -> bool:
 
 
 def _curve(group: Sequence[Outcome], name: str) -> tuple[list[float], list[float]]:
-    """Volumes and values of one level and approach, with nothing at 0 mL: the untreated control changes nothing."""
-    points = {0.0: 0.0} | {run.volume_mL: run.number(name) for run in group}
-    return sorted(points), [points[volume] for volume in sorted(points)]
+    """Volumes and values of one level and approach, means over what else varies, and nothing at 0 mL, untreated."""
+    points: dict[float, list[float]] = {0.0: [0.0]}
+    for run in group:
+        points.setdefault(run.volume_mL, []).append(run.number(name))
+    volumes = sorted(points)
+    return volumes, [sum(points[volume]) / len(points[volume]) for volume in volumes]
 
 
 def _beside(volume: float, low: float, high: float, volumes: set[float]) -> bool:

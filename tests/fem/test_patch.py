@@ -9,7 +9,8 @@ from dolfinx import fem
 from mpi4py import MPI
 
 from fem.errors import ModelError
-from fem.parameters import MMHG, Csf, Injection, Materials, PatchParameters, SolverControl, TimeControl
+from fem.observe import whole_sections
+from fem.parameters import MMHG, Csf, Injection, Materials, PatchParameters, SolverControl, Stop, TimeControl
 from fem.patch import PatchModel
 from fem.paths import simulate_volumes
 from fem.simulation import Simulation, build_model
@@ -79,12 +80,44 @@ def test_nothing_injected_changes_nothing_in_three_days(model, parameters):
     assert simulation.state.iterations == 0
 
 
-def test_a_mesh_that_is_too_coarse_for_the_source_is_refused(model, parameters):
+@pytest.mark.parametrize("radius_mm", [0.5, 1.0])  # no vertex within it, and fewer than four
+def test_a_mesh_that_is_too_coarse_for_the_source_is_refused(model, parameters, radius_mm):
     coarse = copy(model)  # a mesh of one's own may have any size; here the source shrinks instead
-    coarse.parameters = replace(parameters, source_radius=0.5e-3)
+    coarse.parameters = replace(parameters, source_radius=1e-3 * radius_mm)
     transport = Simulation(model, parameters).course.transport
-    with pytest.raises(ModelError, match=r"does not resolve the source at L3/L4 \(radius 0.5 mm\): refine it there"):
+    tip = model.spine.needle_tip("L3/L4").point
+    inside = np.linalg.norm(model.spine.points - tip, axis=1) < coarse.parameters.source_radius
+    assert bool(inside.any()) == (radius_mm == 1.0)
+    with pytest.raises(ModelError, match=r"does not resolve the source at L3/L4 \(radius .* mm\): refine it there"):
         coarse.site("L3/L4", "interlaminar", "midline", 0.0, transport)
+
+
+def test_a_rolled_back_step_keeps_a_shortened_injection(model, parameters):
+    simulation = Simulation(model, parameters)
+    simulation.shorten(0.5 * ML)
+    simulation.resume(simulation.mark(1.0))
+    assert [injection.volume for injection in simulation.course.state.injections] == [0.5 * ML]
+
+
+def test_volumes_of_an_injection_that_may_stop_share_no_path(model, parameters):
+    stop = Stop("epidural_pressure_needle_mmHg", 9.0)
+    stopping = replace(parameters, injections=(replace(parameters.injections[-1], stop=stop),))
+    with pytest.raises(ValueError, match="do not share a path"):
+        simulate_volumes(model, stopping, {1 * ML: None, 2 * ML: None})
+
+
+def test_tips_of_sac_and_cord_count_in_no_minimum():
+    anatomy = Anatomy.from_table()
+    low, high = anatomy.span_bounds(("C2", "S2"))
+    edges = np.linspace(low, high, 120)
+    z = (edges[1:] + edges[:-1]) / 2
+    sac = whole_sections(edges, anatomy.sections.sac_area(z))
+    cord = whole_sections(edges, anatomy.sections.cord_area(z))
+    # a whole segment inside counts, however narrow beside another part of the canal
+    assert cord[z > anatomy.conus_z + 20e-3].all()
+    assert sac[z > anatomy.sac_end_z + 20e-3].all()
+    assert not cord[z < anatomy.conus_z + 10e-3].any()
+    assert not sac[z < anatomy.sac_end_z + 5e-3].any()
 
 
 def test_volume_balance_holds_at_every_step(paths):

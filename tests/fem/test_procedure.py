@@ -53,6 +53,23 @@ def run(model, parameters):
     return rows
 
 
+def test_an_injection_elsewhere_does_not_hurry_the_clot_here(model, parameters):
+    second = Injection("L2/L3", 1 * ML, RATE, start=60.0)
+    rests = []
+    for injections in (parameters.injections, (*parameters.injections, second), (second, *parameters.injections)):
+        course = Simulation(model, replace(parameters, injections=injections)).course
+        injectate = course.injectate
+        here = injectate.row_of[injections.index(parameters.injections[0])]
+        injectate.contents.mobile[here] = 0.1 * course.transport.volume
+        injectate.contents.age[here] = 600.0 * injectate.contents.mobile[here]
+        for _ in range(40):
+            injectate.react(60.0)
+        rests.append(injectate.rest())
+    assert rests[0].max() < 0.995  # 40 minutes of retraction show
+    assert np.array_equal(rests[1], rests[0])
+    assert np.array_equal(rests[2], rests[0])
+
+
 @pytest.fixture(scope="module")
 def blood(model, parameters):
     return run(model, parameters)

@@ -40,6 +40,19 @@ def test_static_rise_is_read_twenty_seconds_after_the_last_injection():
     assert summarise(rows, injection_end=15.0)["epidural_pressure_static_rise_mmHg"] == 5.0
 
 
+def test_a_summary_holds_every_pressure_at_the_end_and_no_warning_where_nothing_is_known(recwarn):
+    result = summarise(
+        series([4.0, 8.0, 5.0], csf_displaced_lumbosacral_mL=[np.nan] * 3, root_pressure_max_mmHg=[np.nan] * 3),
+        injection_end=1.0,
+    )
+    assert result["csf_pressure_mmHg"] == result["csf_pressure_end_mmHg"] == 5.0
+    pressures = {"csf_pressure_lumbar_mmHg", "epidural_pressure_mmHg", "epidural_pressure_needle_mmHg"}
+    assert pressures <= set(result)
+    assert np.isnan(result["root_pressure_max_mmHg"])
+    assert np.isnan(result["csf_displaced_lumbosacral_peak_mL"])
+    assert not recwarn.list
+
+
 def test_every_summary_value_has_a_definition():
     result = summarise(series([4.0, 8.0, 5.0]), injection_end=1.0)
     assert set(result) <= set(QUANTITIES)

@@ -41,6 +41,12 @@ MISTAKES = {
     "unknown leak site": (GOOD + "[[leak]]\nlevel = 'L3/L4'\nsite = 'lateral'", '"dorsal", "ventral" or "sleeve"'),
     "unknown fluid": (GOOD + "material = 'gelatine'", '"blood", "saline" or "fibrin-glue"'),
     "negative start": (GOOD + "start = '-1 s'", "0 to 604800 s"),
+    "start beyond all bounds": (
+        GOOD.replace("10 mL", "20 mL") + 'rate = "0.1 mL/h"\n' + GOOD,
+        "injection.1.start",
+    ),
+    "gauge in superscript": (GOOD + "gauge = '²² G'", "10 G to 34 G"),
+    "output after the end": (GOOD + "[output]\ntimes = ['1 min', '3 h']", "output.times.1"),
     "needle too thin": (GOOD + "gauge = '30 G'", "what a hand can press"),
     "standing up upright": (
         "posture = 'upright'\n" + GOOD + "[output]\nupright = true",
@@ -75,6 +81,7 @@ def test_run_refuses(name, command, tmp_path):
         (["--set", "injection.7.volume=5mL"], "an index from 0 to 1"),
         (["--set", "injection.0.volume.x=5mL"], "is no table"),
         (["--set", "=5mL"], "KEY=VALUE"),
+        (["--set", "injection.².volume=5mL"], "an index from 0 to 1"),
         (["--ranks", "none"], "--ranks"),
         (["--bogus"], "--bogus"),
     ],
@@ -84,6 +91,22 @@ def test_run_refuses_options(arguments, said, command, case_file, tmp_path):
     assert (called.status, called.err.count("\n")) == (2, 1)
     assert said in called.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("name", "said"), [("x.foo", "is unknown"), ("x.stl", "no tetrahedra"), ("x", "a suffix")])
+def test_mesh_refuses_formats_before_it_makes_anything(name, said, command, case_file, tmp_path):
+    called = command("mesh", case_file, "--out", tmp_path / "new" / name)
+    assert (called.status, called.err.count("\n")) == (2, 1)
+    assert said in called.err
+    assert not (tmp_path / "new").exists()
+
+
+def test_mesh_says_what_a_format_loses(command, case_file, tmp_path):
+    called = command("mesh", case_file, "--set", "mesh.size=draft", "--out", tmp_path / "spine.node")
+    assert called.status == 0
+    assert "cannot serve as anatomy.mesh" in called.err
+    called = command("mesh", case_file, "--set", "mesh.size=draft", "--out", tmp_path / "spine.msh")
+    assert (called.status, called.err) == (0, "")
 
 
 def test_unreadable_files(command, tmp_path):

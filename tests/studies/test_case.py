@@ -171,6 +171,14 @@ def test_every_interspace_is_accepted():
         assert resolve(validate_case({"injection": [INJECTION | {"level": level}]})).injection[0].level == level
 
 
+def test_volumes_that_a_limit_may_stop_take_paths_of_their_own(tmp_path):
+    path = tmp_path / "case.toml"
+    path.write_text('[[injection]]\nlevel = "L3/L4"\nvolume = "10 mL"\n', encoding="utf-8")
+    vary = ["injection.0.volume=10mL,20mL"]
+    assert len(read_study(path, vary).groups) == 1
+    assert len(read_study(path, vary, ["injection.0.stop_at=20 mmHg"]).groups) == 2
+
+
 def test_set_reaches_lists_and_tables():
     tree = {"injection": [dict(INJECTION)]}
     set_key(tree, "injection.0.volume", parse_value("5mL"))

@@ -12,7 +12,7 @@ from studies.clinical import measurements, null_displaced, null_pressure, pratt
 from studies.compare import gather
 from studies.demo import CASES, STUDIES
 from studies.page import calibration_lines
-from studies.protocols import is_higuchi, is_pratt, is_volume_and_level
+from studies.protocols import Reading, interpolate, is_higuchi, is_pratt, is_volume_and_level
 from studies.spinalshare import QUANTITIES, applies, ratios
 from studies.study import read_study
 from studies.sweep import execute, prepare
@@ -34,6 +34,25 @@ def test_committed_studies_are_the_protocols():
         assert [sum(check(case) for check in (is_higuchi, is_pratt, is_volume_and_level)) for case in cases] == [
             1
         ] * len(cases)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ['injection.0.stop_at="20 mmHg"', 'posture="upright"', "mechanisms.pressure=false", "mechanisms.plug=false"],
+)
+def test_what_was_not_given_in_full_to_a_whole_patient_is_no_counterpart(change):
+    for name in ("higuchi", "pratt", "demo"):
+        cases = [case.case for case in read_study(CASES / f"{name}.toml", settings=[change]).cases]
+        assert not any(check(case) for case in cases for check in (is_higuchi, is_pratt, is_volume_and_level))
+
+
+def test_runs_of_one_volume_count_as_their_mean():
+    readings = [Reading(20.0, value, value - 1, value + 1) for value in (9.0, 1.0, 5.0)] + [
+        Reading(10.0, 2.0, 2.0, 2.0)
+    ]
+    assert interpolate(readings, 20.0) == Reading(20.0, 5.0, 0.0, 10.0)
+    assert interpolate(readings, 15.0) == Reading(15.0, 3.5, 1.0, 6.0)
+    assert interpolate(readings, 9.0) is None
 
 
 def test_readings_are_taken_where_the_protocols_say(folder):
