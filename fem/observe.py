@@ -37,8 +37,9 @@ LIMITED_LEVELS = ("L2", "L3", "L4")
 WIDTH_BIN = 1e-3
 """Width of the bins in which the coverage of the ventral space is counted [m]."""
 
-TAPER_REACH = 30e-3
-"""Slabs this near tell whether one belongs to the tip of sac or cord [m]: about a segment."""
+TAPER_REACH = 60e-3
+"""Slabs this near tell whether one belongs to the tip of sac or cord [m]: two segments.
+A part of the canal that is narrow as a whole, as the thoracic one, is no tip."""
 
 TAPER_SHARE = 0.5
 """A slab with at most this share of the largest area near it belongs to the tip, and counts in no minimum [1]."""

@@ -75,7 +75,10 @@ QUANTITIES: dict[str, Quantity] = {
     "csf_to_caudal_mL": Quantity("mL", "CSF that left the window through the caudal cut so far"),
     "cord_uptake_mL": Quantity("mL", "integral of J over the cord less its baseline"),
     "sac_area_min_mm2": Quantity(
-        "mm^2", "smallest section of the thecal sac but for its tip, mean over an axial slab", 2
+        "mm^2",
+        "smallest section of the thecal sac but for its tip (below half of the largest area within 60 mm), mean over an"
+        " axial slab",
+        2,
     ),
     "sac_area_min_ratio": Quantity("1", "smallest ratio of a slab's sac area to its baseline, the tip left out", 2),
     "sac_area_lumbar_min_mm2": Quantity(
