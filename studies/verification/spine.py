@@ -103,7 +103,7 @@ class MovedPatch(PatchModel):
 
 
 def cell_means(model: PatchModel) -> dict[str, Array]:
-    """Deformed volume, displacement and pressures of every cell, in the order of the spine's mesh, on one rank.
+    """Deformed volume, displacement and pressures of every cell, in the order of the spine's mesh, on every rank.
 
     Returns:
         ``volume`` [m^3] and each pressure [Pa], shape (cells,), ``u`` [m], shape (cells, 3).
@@ -115,11 +115,18 @@ def cell_means(model: PatchModel) -> dict[str, Array]:
     one = fem.Constant(mesh, 1.0)
     parts = {"size": one, "volume": poro.setup.kinematics.volume_ratio(u), **pressures}
     parts |= {f"u{k}": u[k] for k in range(3)}
-    found = {name: fem.assemble_vector(fem.form(part * test * dx)).array for name, part in parts.items()}
-    order = np.argsort(model.domain.original_cell[: model.domain.owned_cells])
-    means = {name: (value / found["size"])[order] for name, value in found.items() if name not in ("size", "volume")}
+    owned = model.domain.owned_cells
+    order = np.argsort(np.concatenate(model.comm.allgather(model.domain.original_cell[:owned])))
+
+    def gathered(part: Any) -> Array:
+        local = fem.assemble_vector(fem.form(part * test * dx)).array[:owned]
+        whole: Array = np.concatenate(model.comm.allgather(local))[order]
+        return whole
+
+    found = {name: gathered(part) for name, part in parts.items()}
+    means = {name: value / found["size"] for name, value in found.items() if name not in ("size", "volume")}
     return {
-        "volume": found["volume"][order],
+        "volume": found["volume"],
         "u": np.stack([means[f"u{k}"] for k in range(3)], axis=1),
         **{name: means[name] for name in pressures},
     }

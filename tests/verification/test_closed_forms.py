@@ -136,6 +136,7 @@ def test_manufactured_in_space(variant: Variant) -> None:
     judge(ManufacturedSpace(variants=(variant,)))
 
 
+@pytest.mark.skipif(MPI.COMM_WORLD.size > 1, reason="scikit-fem has the whole system in one process")
 def test_scikit_fem_solves_the_same_system() -> None:
     pytest.importorskip("skfem", reason="development requirement")
     judge(PROBLEMS["scikit_fem"]())
