@@ -106,6 +106,9 @@ class Observer:
         poro.state.x.array[:] = model.baseline
         self._volume0 = self.cell_volumes()
         self._sac0, self._cord0, self._ap0 = self._sections(self._volume0)
+        self._whole_sac, self._whole_cord = (
+            whole_sections(model.spine.slab_edges, area) for area in (self._sac0, self._cord0)
+        )
         self._width0 = self._sac_width()
         self._stored0 = self._stored()
         self._lumbar0 = self._lumbar()
@@ -284,8 +287,7 @@ class Observer:
 
     def _shape(self, sections: tuple[Array, Array, Array]) -> dict[str, float]:
         sac, cord, depth = sections
-        edges = self.model.spine.slab_edges
-        has_sac, has_cord = whole_sections(edges, self._sac0), whole_sections(edges, self._cord0)
+        has_sac, has_cord = self._whole_sac, self._whole_cord
         array, base = self.model.poro.state.x.array, self.model.baseline
         moved = np.linalg.norm(array[self._cord_dofs] - base[self._cord_dofs], axis=1)
         largest = self.comm.allreduce(float(moved.max()) if len(moved) else 0.0, op=MPI.MAX)
