@@ -18,6 +18,10 @@ from math import exp, log
 from typing import Protocol
 
 from fem.errors import ModelError
+from fem.parameters import MMHG
+
+ML_PER_MMHG = 1e-6 / MMHG
+"""Compliance of a millilitre per millimetre of mercury [m^3/Pa]."""
 
 LN10 = log(10.0)
 
@@ -158,9 +162,9 @@ class CraniospinalCompartment:
         rest = self.total(pressure) - self.window_compliance
         if rest <= 0:
             raise ModelError(
-                f"the spinal window alone is more compliant ({self.window_compliance:.3g} m^3/Pa) than the "
-                f"pressure-volume index allows the whole ({self.total(pressure):.3g} m^3/Pa): "
-                "raise the index or set the spinal share"
+                f"at a CSF pressure of {pressure / MMHG:.3g} mmHg the spinal window alone is more compliant "
+                f"({self.window_compliance / ML_PER_MMHG:.3g} mL/mmHg) than the pressure-volume index allows the whole "
+                f"({self.total(pressure) / ML_PER_MMHG:.3g} mL/mmHg): raise the index or set the spinal share"
             )
         return rest
 

@@ -18,5 +18,9 @@ class SolverError(RuntimeError):
         super().__init__(f"{reason}{where}")
 
 
+class ValidityError(SolverError):
+    """The state asked for lies beyond what a relation of the model holds for; no other way of solving it helps."""
+
+
 class ModelError(ValueError):
     """The model as asked for makes no sense; the message names what and why."""

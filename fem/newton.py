@@ -16,7 +16,7 @@ from fem import compat
 from fem.arrays import Array
 from fem.compartments import Compartment
 from fem.continuation import Chain, TwoPort
-from fem.errors import ModelError, SolverError
+from fem.errors import ModelError, SolverError, ValidityError
 from fem.poro import PoroModel
 
 CHORDS = 8
@@ -313,7 +313,7 @@ class BorderedNewton:
             try:
                 capacity = part.capacity(pressure)
             except ModelError as error:  # an iterate far off, or a pressure that the whole cannot reach
-                raise SolverError(str(error)) from error
+                raise ValidityError(str(error)) from error
             schur[i, i] += capacity + dt * (self._conductance[name] - part.inflow_slope(pressure))
             right[i] += dt * self._columns[name].dot(self._delta)
             schur[i, i] += dt * sum(port.uptake for chain, port in self._ports if chain.compartment == name)

@@ -288,7 +288,7 @@ class Simulation:
                 except SolverError as error:
                     length = taken / 2
                     if length < solver.smallest_step:
-                        raise SolverError(error.reason, self.state.time + taken, taken) from error
+                        raise type(error)(error.reason, self.state.time + taken, taken) from error
                     self.state.extrapolation = None
                     continue
                 self.step_length = self.state.time - (target - rest)

@@ -13,8 +13,9 @@ from typing import Any, Final, Literal
 from studies.case import Case
 from studies.errors import InputError
 
-Cause = Literal["", "convergence", "infrastructure", "time limit", "fault"]
-"""Why a case failed: the solver gave up; machine, memory or disk; it took too long; an error in the program."""
+Cause = Literal["", "convergence", "validity", "infrastructure", "time limit", "fault"]
+"""Why a case failed: the solver gave up; a relation of the model does not hold so far; machine, memory or disk; it
+took too long; an error in the program."""
 
 ATTEMPTS: Final[Mapping[str, int]] = {"infrastructure": 3, "time limit": 2}
 """How often a case is computed as it was before it stays failed, by cause."""
@@ -95,6 +96,8 @@ def changes(case: Case, rung: int) -> dict[str, Any]:
 def cause_of(error: BaseException) -> Cause:
     """Why a case failed, from what was raised."""
     kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "ValidityError" in kinds:
+        return "validity"
     if "SolverError" in kinds:
         return "convergence"
     # petsc4py and mpi4py derive theirs from RuntimeError; an external library out of memory comes as one of them.

@@ -8,7 +8,7 @@ import pytest
 from dolfinx import fem
 from mpi4py import MPI
 
-from fem.errors import ModelError
+from fem.errors import ModelError, ValidityError
 from fem.observe import whole_sections
 from fem.parameters import MMHG, Csf, Injection, Materials, PatchParameters, SolverControl, Stop, TimeControl
 from fem.patch import PatchModel
@@ -90,6 +90,17 @@ def test_a_mesh_that_is_too_coarse_for_the_source_is_refused(model, parameters, 
     assert bool(inside.any()) == (radius_mm == 1.0)
     with pytest.raises(ModelError, match=r"does not resolve the source at L3/L4 \(radius .* mm\): refine it there"):
         coarse.site("L3/L4", "interlaminar", "midline", 0.0, transport)
+
+
+def test_a_run_ends_where_the_pressure_volume_index_leaves_the_skull_nothing(model, parameters, monkeypatch):
+    half = model.newton.compartments["cranial"]
+    allowed = half.whole.total(model.baseline_pressure["s"] + 0.2 * MMHG)
+    narrow = replace(half, whole=replace(half.whole, window_compliance=allowed))
+    monkeypatch.setitem(model.newton.compartments, "cranial", narrow)
+    simulation = Simulation(model, replace(parameters, solver=SolverControl(smallest_step=0.1)))
+    with pytest.raises(ValidityError, match=r"at a CSF pressure of 4\.\d+ mmHg .* raise the index .* at t = "):
+        simulation.advance(simulation.end, lambda: None)
+    assert 0.0 < simulation.state.pressure["cranial"] - model.baseline_pressure["s"] <= 0.2 * MMHG
 
 
 def test_a_rolled_back_step_keeps_a_shortened_injection(model, parameters):

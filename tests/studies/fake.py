@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fem.errors import SolverError
+from fem.errors import SolverError, ValidityError
 from geometry import AnatomyError
 from studies.case import Case
 from studies.resolve import end_of_injection
@@ -30,6 +30,8 @@ BULK = "BLOODPATCH_TEST_BULK"
 
 IMPOSSIBLE, HARD, DEADLY, ENDLESS = 13, 14, 15, 16
 """Cannot be posed; fails after two steps on every rung; kills its process; takes for ever."""
+BEYOND = 19
+"""Leaves what the model holds for after two steps."""
 SMALLER, FINER = 17, 18
 """Converges with a first step below 0.5 s; below 0.15 s."""
 DEADLY_ONCE, ENDLESS_ONCE = 21, 22
@@ -148,6 +150,9 @@ def _simulate(case: Case, sink: RunFolder, rate: int) -> None:
         time.sleep(pause)
         if number == 2 and (rate == HARD or case.time.first_step > coarsest):
             sink.failed(SolverError("Newton's method did not converge", moment, 0.001))
+            return
+        if number == 2 and rate == BEYOND:
+            sink.failed(ValidityError("the window alone is more compliant", moment, 0.001))
             return
         if number == 2 and (rate == DEADLY or (rate == DEADLY_ONCE and _first_time(sink))):
             os._exit(11)

@@ -8,7 +8,7 @@ from studies.results import table
 from studies.standing import case_states, counts
 from studies.sweep import execute, prepare
 from studies.worker import run_group
-from tests.studies.fake import FINER, HARD, IMPOSSIBLE, NAME, SMALLER
+from tests.studies.fake import BEYOND, FINER, HARD, IMPOSSIBLE, NAME, SMALLER
 from tests.studies.sweeping import by_rate, plan
 
 
@@ -75,10 +75,21 @@ def test_invalid_is_never_tried_again(tmp_path, inline):
     assert counts(case_states(out)) == {"invalid": 1}
 
 
+def test_what_lies_beyond_the_model_is_tried_once_and_stays_failed(tmp_path, inline):
+    out = tmp_path / "out"
+    sweep = prepare(plan(tmp_path, (BEYOND,), ("5 mL",)), out)
+    assert execute([sweep], 1, simulator=NAME) == 3
+    assert len(inline[0].started) == 1
+    (case,) = case_states(out)
+    assert (case.state, case.due) == ("failed", None)
+    assert "more compliant" in case.reason
+
+
 def test_causes():
-    from fem.errors import SolverError
+    from fem.errors import SolverError, ValidityError
 
     assert cause_of(SolverError("no")) == "convergence"
+    assert cause_of(ValidityError("no")) == "validity"
     assert cause_of(MemoryError()) == "infrastructure"
     assert cause_of(OSError(5, "Input/output error")) == "infrastructure"
     assert cause_of(AttributeError("x")) == "fault"
