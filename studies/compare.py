@@ -150,8 +150,9 @@ def gather(folder: Path) -> Comparison:
         *_lines(STATIC_RISE, static, "static", banded),
         _curvature(static),
     ]
-    lines += [line for quantity in SPREADS for line in _from_study(quantity, study, read_spread)]
-    lines += [line for quantity in COMPRESSION for line in _from_study(quantity, study, read_compression)]
+    whole = [item for item in study if item.state == "done"]  # what stopped early has not received its volume
+    lines += [line for quantity in SPREADS for line in _from_study(quantity, whole, read_spread)]
+    lines += [line for quantity in COMPRESSION for line in _from_study(quantity, whole, read_compression)]
     if fitted_as_default(item.case for item in found):
         lines = [
             line if math.isnan(line.predicted) else replace(line, predicted_sd=predicted_sd(line.measurement))

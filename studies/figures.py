@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from studies.clinical import measurements, null_displaced, null_pressure, pratt
 from studies.compare import Comparison
-from studies.plot.style import GREY, LINES, styled
+from studies.plot.style import GREY, LINES, colours, styled
 from studies.protocols import DISPLACED, ML, STATIC_RISE, Outcome
 from studies.relief.data import relief_rows
 from studies.relief.figure import relief_figures
@@ -79,8 +79,8 @@ _STATIC = (
     "after each step. Dotted: null model, square of the volume."
 )
 _STUDY = (
-    "Volume and interspace, blood in a patient with headache after dural puncture. Lines: model. Hollow "
-    "markers: Pratt's lumbar fit (2014), for scale."
+    "Volume and interspace, blood in a patient with headache after dural puncture. Lines: model, finished cases. "
+    "Hollow markers: Pratt's lumbar fit (2014), for scale."
 )
 _TIME = "Cranial CSF pressure over time for each volume, by interspace. Lines: model."
 
@@ -173,17 +173,20 @@ _PANELS: Final = (
 def _study(comparison: Comparison) -> Figure:
     figure = Figure(figsize=(7.2, 6.2))
     grid = figure.subplots(2, 2)
+    whole = [item for item in comparison.study if item.state == "done"]  # the others have not received their volume
+    levels = _by_level(whole)
     for axes, (name, label) in zip(grid.flat, _PANELS, strict=True):
-        for index, (level, items) in enumerate(_by_level(comparison.study).items()):
+        for index, ((level, items), colour) in enumerate(zip(levels.items(), colours(len(levels)), strict=True)):
             axes.plot(
                 [item.volume_mL for item in items],
                 [item.number(name) for item in items],
                 ls=LINES[index % len(LINES)],
+                color=colour,
                 marker=".",
                 label=f"model, {level}",
             )
         if name == STATIC_RISE:
-            volumes = sorted({item.volume_mL for item in comparison.study if 6 <= item.volume_mL <= 38})
+            volumes = sorted({item.volume_mL for item in whole if 6 <= item.volume_mL <= 38})
             axes.plot(
                 volumes, [pratt(v) for v in volumes], "o", color=GREY, mfc="white", label="Pratt 2014, fit (lumbar)"
             )

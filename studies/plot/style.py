@@ -10,6 +10,7 @@ from textwrap import fill
 from typing import Any, Final
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
@@ -35,6 +36,10 @@ GREY: Final = "#444444"
 PATCH_MAP: Final = LinearSegmentedColormap.from_list("patch", [FAT, "#7a3a08", PATCH, "#ffb066"])
 PRESSURE_MAP: Final = "cividis"
 SPREAD_MAP: Final = LinearSegmentedColormap.from_list("spread", ["#f4f4f4", "#f6c9a0", PATCH, "#5b2100"])
+MANY: Final = "viridis"
+LIGHTEST: Final = 0.9
+"""Share of that map beyond which a line is too light on white."""
+
 LINES: Final = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 COVERED: Final = 0.10
 """Injected content per reference volume that counts as covered [1]; as in the names of the contract."""
@@ -75,6 +80,14 @@ def styled() -> Iterator[None]:
     mpl.use("Agg", force=False)
     with mpl.rc_context(fname=str(STYLE)):
         yield
+
+
+def colours(count: int) -> list[Any]:
+    """As many colours that are told apart: those of the style, or shades in order where they do not suffice."""
+    own = [entry["color"] for entry in mpl.rcParams["axes.prop_cycle"]]
+    if count <= len(own):
+        return own[:count]
+    return list(mpl.colormaps[MANY](np.linspace(0.0, LIGHTEST, count)))
 
 
 def save(figure: Figure, folder: Path, name: str, caption: str, note: str) -> Picture:

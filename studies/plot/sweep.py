@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from studies.case import INTERSPACES
 from studies.errors import InputError
 from studies.plot.maps import map_figure
-from studies.plot.style import LINES, Picture, save, styled
+from studies.plot.style import GREY, LINES, Picture, colours, save, styled
 from studies.results import case_states, read_plan, table
 
 HEADLINES: Final = (
@@ -26,9 +28,13 @@ HEADLINES: Final = (
     ("cord_displacement_max_mm", "cord displaced at most [mm]"),
     ("leak_coverage", "leak covered [1]"),
 )
-MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
-MOST_LINES: Final = 10
-"""Lines of a panel at most; more are left to the table."""
+MARKERS: Final = ("o", "s", "^", "D", "v")
+MOST_HUES: Final = 10
+MOST_LOOKS: Final = len(LINES)
+"""Colours and line styles of a panel at most; more are left to the table."""
+
+LEGEND_LETTERS: Final = 115
+"""Letters that a row of the legend holds."""
 
 
 def varied_keys(folder: Path) -> list[str]:
@@ -108,15 +114,17 @@ def _figure(
     numbers: tuple[str, pd.Series] | None,
     others: list[str],
 ) -> Figure:
-    groups: dict[str, pd.DataFrame] = {"all": done}
-    if others:
-        words = done[others].astype(str).agg(", ".join, axis=1)
-        groups = {name: done[words == name] for name in order_of(list(dict.fromkeys(words)))}
+    """A panel for each headline figure; colours tell the key with the most values apart, line styles the rest."""
+    hues, looks = others[:1], others[1:]
+    of_hue, of_look = _words(done, hues), _words(done, looks)
+    tints = dict(zip(names := order_of(list(dict.fromkeys(of_hue))), colours(len(names)), strict=True))
+    styles = dict(zip(order_of(list(dict.fromkeys(of_look))), range(MOST_LOOKS), strict=False))
     rows = (len(named) + 1) // 2
     figure = Figure(figsize=(7.6, 2.8 * rows + 0.6))
     grid = np.atleast_1d(figure.subplots(rows, 2)).ravel()
     for axes, (name, label) in zip(grid, named, strict=False):
-        for index, (group, part) in enumerate(list(groups.items())[:MOST_LINES]):
+        for (hue, tint), (look, index) in product(list(tints.items())[:MOST_HUES], styles.items()):
+            part = done[(of_hue == hue) & (of_look == look)]
             y = pd.to_numeric(part[name], errors="coerce")
             if numbers is not None:
                 x = numbers[1].loc[part.index]
@@ -125,15 +133,41 @@ def _figure(
             else:
                 places, values = np.arange(len(part)), y.to_numpy()
                 axes.set_xticks(places, part[across].astype(str))
-            style = LINES[index % len(LINES)] if numbers is not None else ""
-            axes.plot(places, values, ls=style or "none", marker=MARKERS[index % len(MARKERS)], ms=4, label=group)
+            place = index if looks else list(tints).index(hue) % MOST_LOOKS  # colours alone do not serve every eye
+            axes.plot(places, values, color=tint, **_look(place, joined=numbers is not None))
         axes.set(xlabel=numbers[0] if numbers else across, ylabel=label)
     for axes in grid[len(named) :]:
         axes.set_visible(False)
     if others:
-        handles, labels = grid[0].get_legend_handles_labels()
-        title = ", ".join(others)
-        if len(groups) > MOST_LINES:
-            title += f" (first {MOST_LINES} of {len(groups)})"
-        figure.legend(handles, labels, loc="outside upper center", ncols=5, fontsize=7.5, title=title)
+        plain: dict[str, Any] = {"ls": "-"}
+        handles = [
+            Line2D([], [], color=tint, label=hue, **(plain if looks else _look(place % MOST_LOOKS)))
+            for place, (hue, tint) in enumerate(list(tints.items())[:MOST_HUES])
+        ]
+        if looks:
+            handles += [Line2D([], [], color=GREY, label=look, **_look(index)) for look, index in styles.items()]
+        told = [_first(hues, len(tints), MOST_HUES), *([_first(looks, of_look.nunique(), MOST_LOOKS)] if looks else [])]
+        columns = int(max(1, min(6, LEGEND_LETTERS // (8 + max(len(str(handle.get_label())) for handle in handles)))))
+        figure.legend(
+            handles=handles,
+            loc="outside upper center",
+            ncols=columns,
+            fontsize=7.5,
+            title="; ".join(told),
+            handlelength=3,
+        )
     return figure
+
+
+def _words(frame: pd.DataFrame, keys: list[str]) -> pd.Series:
+    """Values of some keys of every case, as one text; empty without keys."""
+    return frame[keys].astype(str).agg(", ".join, axis=1) if keys else pd.Series("", index=frame.index)
+
+
+def _look(index: int, joined: bool = True) -> dict[str, Any]:
+    """Line and marker of a line style's place."""
+    return {"ls": LINES[index] if joined else "none", "marker": MARKERS[index], "ms": 4}
+
+
+def _first(keys: list[str], count: int, most: int) -> str:
+    return ", ".join(keys) + (f" (first {most} of {count})" if count > most else "")

@@ -16,6 +16,9 @@ from studies.relief.data import ReliefRow, primary
 POINTS: Final = 41
 """Volumes over which a prediction is integrated."""
 
+TOLERANCE_ML: Final = 1e-9
+"""Round-off of a volume [mL]."""
+
 RISE: Final = "csf_pressure_rise_mmHg"
 DECAY: Final = "csf_pressure_half_decay_s"
 COVERAGE: Final = "leak_coverage"
@@ -115,16 +118,22 @@ def predict(row: ReliefRow, rows: Sequence[ReliefRow], runs: Sequence[Outcome]) 
     if not groups:
         return f"no run between {row.level_low} and {row.level_high}"
     low, high = volume_range(row, rows)
-    top = min(max(run.volume_mL for run in group) for group in groups.values())
-    if low > top + 1e-9:
+    tops = {place: max(run.volume_mL for run in group) for place, group in groups.items()}
+    top = max(tops.values())
+    if low > top + TOLERANCE_ML:
         return f"{low:g} mL is more than was computed ({top:g} mL)"
     reached = min(high, top)
+    # A place that was not computed so far would cut the range of all.
+    far = {place: group for place, group in groups.items() if tops[place] >= reached - TOLERANCE_ML}
     volumes = np.linspace(low, reached, POINTS)
-    rises = np.array([np.interp(volumes, *_curve(group, RISE)) for group in groups.values()])
+    rises = np.array([np.interp(volumes, *_curve(group, RISE)) for group in far.values()])
     near, reaching = (
         [run for run in part if _beside(run.volume_mL, low, reached, {item.volume_mL for item in part})]
-        for part in (chosen, covering)
+        for part in ([run for group in far.values() for run in group], covering)
     )
+    left = len(groups) - len(far)
+    words = [f"computed to {top:g} mL only"] if reached < high - TOLERANCE_ML else []
+    words += [f"{left} of {len(groups)} places not computed so far"] if left else []
     return Prediction(
         rise=Band(float(rises.mean()), float(rises.min()), float(rises.max())),
         half_decay=_band([run.number(DECAY) for run in near]),
@@ -132,7 +141,7 @@ def predict(row: ReliefRow, rows: Sequence[ReliefRow], runs: Sequence[Outcome]) 
         volume_mL=(low, reached),
         assumed_volume=row.volume_basis != "reported",
         stand_in=stand_in,
-        words=f"computed to {top:g} mL only" if reached < high - 1e-9 else "",
+        words="; ".join(words),
     )
 
 

@@ -15,6 +15,7 @@ from studies.case import INTERSPACES
 from studies.errors import InputError
 from studies.plot.maps import LEVEL, VOLUME, VOLUME_ML, map_figure
 from studies.plot.style import styled
+from studies.plot.sweep import _figure as curves
 from studies.study import read_study
 from studies.sweep import execute
 from tests.studies.fake import NAME
@@ -115,6 +116,19 @@ def test_maps_stand_cranial_up_and_leave_out_what_failed():
     assert shown[2, 1] == pytest.approx(2.0)
     assert "leak covered" not in [axes.get_ylabel() for axes in figure.axes]
     assert "a column per approach" in caption
+
+
+def test_curves_tell_levels_by_colour_and_approaches_by_style():
+    done = frame()[lambda table: table["state"] == "done"]
+    with styled():
+        panel = curves(done, [("csf_pressure_rise_mmHg", "rise")], VOLUME, ("mL", done[VOLUME_ML]), [LEVEL, APPROACH])
+    lines = panel.axes[0].get_lines()
+    assert len(lines) == 6
+    assert len({line.get_color() for line in lines}) == 3
+    assert len({line.get_linestyle() for line in lines}) == 2
+    (legend,) = panel.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["C7/T1", "T6/T7", "L2/L3", "interlaminar", "foraminal"]
+    assert sorted(len(line.get_xdata()) for line in lines) == [2, 3, 3, 3, 3, 3]  # what failed is left out
 
 
 def test_no_map_without_both():

@@ -59,6 +59,13 @@ def test_nothing_is_extrapolated():
     assert predict(BY_NAME["paech-20"], ROWS, []) == "no run between L2/L3 and L4/L5"
 
 
+def test_a_place_that_was_computed_less_far_does_not_cut_the_range():
+    found = predict(BY_NAME["gupta"], ROWS, [*RUNS, run("L4/L5", 5.0, 9.0)])
+    assert found.volume_mL == (10.0, 30.0)
+    assert found.words == "computed to 30 mL only; 1 of 3 places not computed so far"
+    assert found.rise == predict(BY_NAME["gupta"], ROWS, RUNS).rise
+
+
 def test_controls_have_no_rise_and_no_place_in_a_correlation():
     held = {item.row.row_id: item for item in hold(ROWS, RUNS)}
     control = held["vankooten-control-early"]
