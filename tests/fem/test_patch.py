@@ -93,11 +93,11 @@ def test_a_mesh_that_is_too_coarse_for_the_source_is_refused(model, parameters, 
 
 
 def test_a_run_ends_where_the_pressure_volume_index_leaves_the_skull_nothing(model, parameters, monkeypatch):
+    simulation = Simulation(model, replace(parameters, solver=SolverControl(smallest_step=0.1)))
     half = model.newton.compartments["cranial"]
     allowed = half.whole.total(model.baseline_pressure["s"] + 0.2 * MMHG)
     narrow = replace(half, whole=replace(half.whole, window_compliance=allowed))
     monkeypatch.setitem(model.newton.compartments, "cranial", narrow)
-    simulation = Simulation(model, replace(parameters, solver=SolverControl(smallest_step=0.1)))
     with pytest.raises(ValidityError, match=r"at a CSF pressure of 4\.\d+ mmHg .* raise the index .* at t = "):
         simulation.advance(simulation.end, lambda: None)
     assert 0.0 < simulation.state.pressure["cranial"] - model.baseline_pressure["s"] <= 0.2 * MMHG
