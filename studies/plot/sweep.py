@@ -34,7 +34,9 @@ MOST_LOOKS: Final = len(LINES)
 """Colours and line styles of a panel at most; more are left to the table."""
 
 LEGEND_LETTERS: Final = 115
-"""Letters that a row of the legend holds."""
+KEY_LETTERS: Final = 8
+MOST_COLUMNS: Final = 6
+"""Letters that a row of the legend holds, those that a key takes, and entries of a row at most."""
 
 
 def varied_keys(folder: Path) -> list[str]:
@@ -114,16 +116,21 @@ def _figure(
     numbers: tuple[str, pd.Series] | None,
     others: list[str],
 ) -> Figure:
-    """A panel for each headline figure; colours tell the key with the most values apart, line styles the rest."""
+    """A panel for each headline figure; colours tell the key with the most values apart, styles the rest."""
     hues, looks = others[:1], others[1:]
+    if _words(done, looks).nunique() > MOST_LOOKS:  # sampled keys do not cross: a line is a member
+        hues, looks = others, []
     of_hue, of_look = _words(done, hues), _words(done, looks)
-    tints = dict(zip(names := order_of(list(dict.fromkeys(of_hue))), colours(len(names)), strict=True))
-    styles = dict(zip(order_of(list(dict.fromkeys(of_look))), range(MOST_LOOKS), strict=False))
+    names, ways = (order_of(list(dict.fromkeys(words))) for words in (of_hue, of_look))
+    shown = [
+        (name, colour, place % MOST_LOOKS)  # colours alone do not serve every eye
+        for place, (name, colour) in enumerate(zip(names, colours(len(names)), strict=True))
+    ][:MOST_HUES]
     rows = (len(named) + 1) // 2
     figure = Figure(figsize=(7.6, 2.8 * rows + 0.6))
     grid = np.atleast_1d(figure.subplots(rows, 2)).ravel()
     for axes, (name, label) in zip(grid, named, strict=False):
-        for (hue, tint), (look, index) in product(list(tints.items())[:MOST_HUES], styles.items()):
+        for (hue, colour, own), (index, look) in product(shown, enumerate(ways)):
             part = done[(of_hue == hue) & (of_look == look)]
             y = pd.to_numeric(part[name], errors="coerce")
             if numbers is not None:
@@ -133,27 +140,26 @@ def _figure(
             else:
                 places, values = np.arange(len(part)), y.to_numpy()
                 axes.set_xticks(places, part[across].astype(str))
-            place = index if looks else list(tints).index(hue) % MOST_LOOKS  # colours alone do not serve every eye
-            axes.plot(places, values, color=tint, **_look(place, joined=numbers is not None))
+            axes.plot(places, values, color=colour, **_look(index if looks else own, joined=numbers is not None))
         axes.set(xlabel=numbers[0] if numbers else across, ylabel=label)
     for axes in grid[len(named) :]:
         axes.set_visible(False)
     if others:
         plain: dict[str, Any] = {"ls": "-"}
         handles = [
-            Line2D([], [], color=tint, label=hue, **(plain if looks else _look(place % MOST_LOOKS)))
-            for place, (hue, tint) in enumerate(list(tints.items())[:MOST_HUES])
+            Line2D([], [], color=colour, label=name, **(plain if looks else _look(own))) for name, colour, own in shown
         ]
         if looks:
-            handles += [Line2D([], [], color=GREY, label=look, **_look(index)) for look, index in styles.items()]
-        told = [_first(hues, len(tints), MOST_HUES), *([_first(looks, of_look.nunique(), MOST_LOOKS)] if looks else [])]
-        columns = int(max(1, min(6, LEGEND_LETTERS // (8 + max(len(str(handle.get_label())) for handle in handles)))))
+            handles += [Line2D([], [], color=GREY, label=way, **_look(index)) for index, way in enumerate(ways)]
+        title = ", ".join(hues) + (f" (first {MOST_HUES} of {len(names)})" if len(names) > MOST_HUES else "")
+        longest = max(len(str(handle.get_label())) for handle in handles)
+        columns = max(1, min(MOST_COLUMNS, LEGEND_LETTERS // (KEY_LETTERS + longest)))
         figure.legend(
             handles=handles,
             loc="outside upper center",
             ncols=columns,
             fontsize=7.5,
-            title="; ".join(told),
+            title="; ".join([title, *([", ".join(looks)] if looks else [])]),
             handlelength=3,
         )
     return figure
@@ -167,7 +173,3 @@ def _words(frame: pd.DataFrame, keys: list[str]) -> pd.Series:
 def _look(index: int, joined: bool = True) -> dict[str, Any]:
     """Line and marker of a line style's place."""
     return {"ls": LINES[index] if joined else "none", "marker": MARKERS[index], "ms": 4}
-
-
-def _first(keys: list[str], count: int, most: int) -> str:
-    return ", ".join(keys) + (f" (first {most} of {count})" if count > most else "")

@@ -131,6 +131,16 @@ def test_curves_tell_levels_by_colour_and_approaches_by_style():
     assert sorted(len(line.get_xdata()) for line in lines) == [2, 3, 3, 3, 3, 3]  # what failed is left out
 
 
+def test_sampled_keys_give_a_line_a_member():
+    members = pd.DataFrame([
+        {"a": k, "b": 2.0 * k, VOLUME: f"{v} mL", VOLUME_ML: v, "rise": k * v} for k in range(12) for v in (5.0, 20.0)
+    ])  # fmt: skip
+    with styled():
+        panel = curves(members, [("rise", "rise")], VOLUME, ("mL", members[VOLUME_ML]), ["a", "b"])
+    assert [len(line.get_xdata()) for line in panel.axes[0].get_lines()] == [2] * 10
+    assert panel.legends[0].get_title().get_text() == "a, b (first 10 of 12)"
+
+
 def test_no_map_without_both():
     assert map_figure(frame(), [VOLUME]) is None
     assert map_figure(frame()[lambda table: table[LEVEL] == "L2/L3"], [LEVEL, VOLUME]) is None
