@@ -17,6 +17,7 @@ from fem.arrays import Array
 from fem.compartments import Compartment
 from fem.continuation import Chain, TwoPort
 from fem.errors import ModelError, SolverError, ValidityError
+from fem.parameters import MMHG
 from fem.poro import PoroModel
 
 CHORDS = 8
@@ -39,6 +40,10 @@ SLACK = 0.5
 
 SHORTEST = 0.1
 """Share of its bracket that a trial of the line search keeps from either end [1]."""
+
+NEAR = 1.0 * MMHG
+"""Change of a compartment's pressure in a step within which a relation that fails is the state's own fault [Pa];
+at the smallest steps the state changes by some hundredths of it."""
 
 PATIENCE = 6
 """Iterations in which the residual has to fall by ``PROGRESS`` for the solve to go on."""
@@ -312,8 +317,9 @@ class BorderedNewton:
             part, pressure = self.compartments[name], self.pressure[name]
             try:
                 capacity = part.capacity(pressure)
-            except ModelError as error:  # an iterate far off, or a pressure that the whole cannot reach
-                raise ValidityError(str(error)) from error
+            except ModelError as error:
+                near = abs(pressure - self.start[name]) <= NEAR  # else an iterate far off, which says nothing
+                raise (ValidityError if near else SolverError)(str(error)) from error
             schur[i, i] += capacity + dt * (self._conductance[name] - part.inflow_slope(pressure))
             right[i] += dt * self._columns[name].dot(self._delta)
             schur[i, i] += dt * sum(port.uptake for chain, port in self._ports if chain.compartment == name)
