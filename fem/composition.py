@@ -12,6 +12,7 @@ from dolfinx import fem
 
 from fem.arrays import Array
 from fem.barriers import mobility_factor
+from fem.bending import Sheet
 from fem.body import MIDSAGITTAL, cell_volumes, channel_beyond, denticulate_weight
 from fem.continuation import Chain
 from fem.domain import Domain
@@ -94,6 +95,10 @@ class Composition:
         return Setup(
             regions=self._regions(solid, rest),
             membranes=self._membranes(),
+            sheets=(
+                Sheet(("dura", "sleeve_mouth"), materials.dura_bending_stiffness),
+                Sheet(("dura_sleeve",), materials.sleeve_bending_stiffness),
+            ),
             exchanges=exchanges,
             leaks=[self._leak(leaks)],
             links=links,
@@ -123,7 +128,6 @@ class Composition:
                 solid(materials.fat.solid),
                 fat,
                 materials.veins,
-                gradient_stiffness=materials.fat.gradient_stiffness,
                 rest=rest,
             ),
             Region(

@@ -113,7 +113,7 @@ class BorderedNewton:
         self.compartments = dict(compartments or {})
         self.pressure = {name: 0.0 for name in self.compartments}
         self.start = dict(self.pressure)
-        self._matrix = fem_petsc.create_matrix(model.jacobian)
+        self._matrix = self._jacobian_matrix()
         self._residual = compat.create_vector(model.residual)
         self._delta = self._residual.duplicate()
         limit = model.space.dofmap.index_map.size_local * model.space.dofmap.index_map_bs
@@ -129,6 +129,15 @@ class BorderedNewton:
         self._ports: list[tuple[Chain, TwoPort]] = []
         self._conductance = {link.compartment: link.conductance for link in model.setup.links}
         self._solver = direct_solver(model.comm, self._matrix, symmetric=model.setup.lagged_transport)
+
+    def _jacobian_matrix(self) -> Any:
+        """Matrix with room for the compiled Jacobian and for what bends: across an edge more nodes see each other."""
+        matrix = fem_petsc.create_matrix(self.model.jacobian)
+        if self.model.free_bending is not None:
+            fem_petsc.assemble_matrix(matrix, self.model.jacobian)
+            matrix.assemble()
+            matrix.axpy(1.0, self.model.free_bending, PETSc.Mat.Structure.DIFFERENT_NONZERO_PATTERN)
+        return matrix
 
     def hold(self, dofs: Array | None) -> None:
         """Hold further local degrees of freedom at their present value; None releases them."""
@@ -196,6 +205,12 @@ class BorderedNewton:
         flow = self.flow_into(name) + part.inflow(pressure)
         return gain - float(self.model.step.value) * flow
 
+    def _assemble_residual(self) -> None:
+        model = self.model
+        self._assemble(self._residual, model.residual)
+        if model.bending is not None:
+            model.bending.multAdd(model.state.x.petsc_vec, self._residual, self._residual)
+
     def evaluate(self) -> Imbalance:
         """Assemble the residual of the present state and measure it."""
         model = self.model
@@ -205,7 +220,7 @@ class BorderedNewton:
         for chain, port in self._ports:
             source = port.source + port.coupling * self._change(chain)
             model.set_outflow(chain.exchange, port.conductance, source)
-        self._assemble(self._residual, model.residual)
+        self._assemble_residual()
         if model.balance is not None:
             self._residual.axpy(-model.balance_scale, model.balance)
         array = self._residual.array
@@ -221,7 +236,7 @@ class BorderedNewton:
         """Let fixed nodal forces hold the present displacement; return their Euclidean norm [N]."""
         model = self.model
         model.balance = None
-        self._assemble(self._residual, model.residual)
+        self._assemble_residual()
         forces = self._residual.duplicate()
         self._residual.copy(forces)
         keep = np.zeros(self._local_size, dtype=bool)
@@ -300,6 +315,8 @@ class BorderedNewton:
         self._matrix.zeroEntries()
         fem_petsc.assemble_matrix(self._matrix, self.model.jacobian, bcs=self._conditions)
         self._matrix.assemble()
+        if self.model.free_bending is not None:
+            self._matrix.axpy(1.0, self.model.free_bending, PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN)
         self._solver.setOperators(self._matrix)
         self._solver.setUp()
         for name in self.compartments:

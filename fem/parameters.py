@@ -60,13 +60,9 @@ def parameter_table() -> Mapping[str, ParameterRow]:
 
 @dataclass(frozen=True)
 class Fat:
-    """Epidural fat: a soft compressible skeleton through which watery fluid tracks.
-
-    ``gradient_stiffness`` [N] is the bending stiffness of the dura, spread over its neighbourhood.
-    """
+    """Epidural fat: a soft compressible skeleton through which watery fluid tracks."""
 
     solid: NeoHookean
-    gradient_stiffness: float
     mobility: SwellingMobility
     initial_mobile_fraction: float
 
@@ -83,7 +79,7 @@ class Cord:
 class Network:
     """Third medium of the subarachnoid space: trabeculae, roots, and what keeps dura and cord apart.
 
-    ``gradient_stiffness`` [N] is the bending stiffness of the dura, spread over its neighbourhood.
+    ``gradient_stiffness`` [N] keeps its cells from folding where dura and cord meet.
     """
 
     solid: NeoHookean
@@ -156,6 +152,7 @@ class Materials:
     """Laws of every tissue and fluid of the patch model.
 
     Attributes:
+        dura_bending_stiffness: of the sac, and ``sleeve_bending_stiffness`` of root sleeves [N m].
         viscosity: dynamic viscosity in the tissue [Pa s] of each fluid by name (``csf``, ``serum``, ``MATERIALS``).
         rheology: viscosity in the needle of what can be injected.
         clot: what becomes of what gels.
@@ -169,8 +166,10 @@ class Materials:
     veins: SaturatingVeins
     foramina: StarlingForamen
     dura: TensionOnlyMembrane
+    dura_bending_stiffness: float
     pia: TensionOnlyMembrane
     sleeve: TensionOnlyMembrane
+    sleeve_bending_stiffness: float
     network: Network
     cord: Cord
     ligaments: Ligaments
@@ -226,7 +225,6 @@ class Materials:
         return cls(
             fat=Fat(
                 solid("fat"),
-                value["fat.gradient_stiffness"],
                 SwellingMobility(value["fat.mobility"], value["fat.mobility_growth"]),
                 value["fat.initial_mobile_fraction"],
             ),
@@ -237,8 +235,10 @@ class Materials:
                 value["foramina.smoothing"],
             ),
             dura=membrane("dura"),
+            dura_bending_stiffness=value["dura.bending_stiffness"],
             pia=membrane("pia"),
             sleeve=membrane("sleeve"),
+            sleeve_bending_stiffness=value["sleeve.bending_stiffness"],
             network=Network(solid("network"), value["network.gradient_stiffness"], value["network.mobility"]),
             cord=Cord(solid("cord"), value["cord.permeability"] / value["csf.viscosity"]),
             ligaments=Ligaments(

@@ -19,6 +19,7 @@ from dolfinx import fem
 from dolfinx.la import InsertMode
 
 from fem.arrays import Array
+from fem.bending import bending_matrices
 from fem.domain import Domain
 from fem.errors import ModelError
 from fem.forms import compile_form, integrate, with_constants
@@ -50,6 +51,8 @@ class PoroModel:
         supports: walls that the body slides along, each with its shape.
         fluidity: factor on the mobility for the fluid of each pressure, P1 functions, 1 by default.
         fixed_dofs: local degrees of freedom that are held.
+        bending: matrix of the sheets that bend, and ``free_bending`` the same without what is held; None without one.
+            The compiled forms have no part in it.
     """
 
     def __init__(self, domain: Domain, setup: Setup) -> None:
@@ -96,6 +99,7 @@ class PoroModel:
         self.residual_ufl = self._residual()
         self.residual = compile_form(self.residual_ufl)
         self.jacobian = compile_form(ufl.derivative(self.residual_ufl, self.state))
+        self.bending, self.free_bending = self._bending()
         self.coupling = {link.compartment: compile_form(self._coupling(link)) for link in setup.links}
 
     # -- pieces of the weak form -------------------------------------------------------------------------------------
@@ -151,8 +155,10 @@ class PoroModel:
         for region in self.regions:
             name = region.pressure
             form += self.stress_work(region, u, pressures[name], ufl.grad(v)) * self.dx(region)
-            curved = ufl.inner(ufl.grad(ufl.grad(u)), ufl.grad(ufl.grad(v)))  # constant in a cell with straight sides
-            form += region.gradient_stiffness * curved * self.domain.dx(region.tag, metadata={"quadrature_degree": 0})
+            if region.gradient_stiffness is not None:
+                curved = ufl.inner(ufl.grad(ufl.grad(u)), ufl.grad(ufl.grad(v)))  # constant in a straight cell
+                inside = self.domain.dx(region.tag, metadata={"quadrature_degree": 0})
+                form += region.gradient_stiffness * curved * inside
             if name in setup.columns:
                 form -= self._hydrostatic(region, u, v) * self.dx(region)
         for membrane in setup.membranes:
@@ -251,6 +257,13 @@ class PoroModel:
         if setup.loads is not None:
             form -= setup.loads(v, q, dt, self)
         return form
+
+    def _bending(self) -> tuple[Any, Any]:
+        sheets = self.setup.sheets
+        if not sheets:
+            return None, None
+        nodes = self.vector_space.dofmap.list
+        return bending_matrices(self.space, nodes, self.dofs["u"], self.fixed_dofs, self.domain, sheets)
 
     def _coupling(self, link: Link) -> Any:
         _, q = self.split(ufl.TestFunction(self.space))

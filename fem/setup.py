@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fem.bending import Sheet
 from fem.laws.column import Column
 from fem.laws.exchange import Outflow
 from fem.laws.fibres import Membrane, SmearedFibres
@@ -32,8 +33,8 @@ class Region:
         mobility: hydraulic mobility.
         storage: fluid stored beside the change of volume.
         biot: Biot coefficient.
-        gradient_stiffness: resistance to bending [N]; energy per volume half of it times
-            the square of Grad Grad u.
+        gradient_stiffness: keeps cells of a third medium from folding [N]; energy per volume half of it times the
+            square of Grad Grad u inside cells; None for none.
         fibres: (law, direction, weight) of smeared tension-only fibres; direction and weight are UFL expressions.
         rest: volume ratio at which the skeleton is free of stress, a function that is updated between steps; None is 1.
     """
@@ -44,7 +45,7 @@ class Region:
     mobility: Mobility
     storage: Storage = field(default_factory=NoStorage)
     biot: float = 1.0
-    gradient_stiffness: float = 0.0
+    gradient_stiffness: float | None = None
     fibres: tuple[tuple[SmearedFibres, Any, Any], ...] = ()
     rest: Any = None
 
@@ -132,6 +133,7 @@ class Setup:
 
     regions: Sequence[Region]
     membranes: Sequence[SurfaceMembrane] = ()
+    sheets: Sequence[Sheet] = ()
     exchanges: Sequence[Exchange] = ()
     leaks: Sequence[Leak] = ()
     links: Sequence[Link] = ()

@@ -16,7 +16,8 @@ _ROUND_OFF = 1e-9
 # Nominal arcs of a lumbar section (m); a count is its arc over the reference length.
 _SECTOR_ARC = 10.0e-3
 _FLANK_ARC = 2.0e-3
-_SLEEVE_ARC = 3.0e-3
+_SLEEVE_ARC = 4.0e-3
+"""One of 3 mm with cells a quarter shorter: between its sleeves the sac gives way."""
 _GAP = 2.5e-3
 _RECESS = 5.0e-3
 _CORD_HALF_ARC = 11.0e-3

@@ -2,7 +2,7 @@
 
 A dura that also carries compression is wrong by more than ten times: the sac loses area by flattening and folding. Each
 fibre family is stiff in tension behind a C1 toe and keeps a small constant tension when slack, which keeps the surface
-well posed.
+well posed in its own plane.
 """
 
 from __future__ import annotations
@@ -79,9 +79,8 @@ TIE_BREAK = 1e-3
 class TensionOnlyMembrane:
     """Longitudinal and circumferential fibres that never carry compression.
 
-    The tension of a fibre is T + E t ramp(e, toe) of its Green strain e. The slack tension T stands in for the bending
-    stiffness that a membrane does not have: carrying any compression at all, it would fold below the size of the mesh
-    without end; under the least tension it stays smooth.
+    The tension of a fibre is T + E t ramp(e, toe) of its Green strain e. Without the slack tension T a sheet of slack
+    fibres would have no stiffness in its own plane; out of it a sheet may have a bending stiffness (fem/bending.py).
 
     Attributes:
         longitudinal_modulus: of the fibres along the axis [Pa].

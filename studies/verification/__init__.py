@@ -16,6 +16,7 @@ from rich.table import Table
 from fem.errors import SolverError
 from studies.console import complain, table_console
 from studies.verification.baseline import Baseline, Bolus
+from studies.verification.bending import Bending
 from studies.verification.coaxial import CoaxialPatch
 from studies.verification.conservation import Conservation
 from studies.verification.consolidation import MandelSlab, TerzaghiColumn
@@ -46,6 +47,7 @@ PROBLEMS: dict[str, type[Problem]] = {
         RivlinBalloon,
         FlatDura,
         Fibres,
+        Bending,
         CoaxialPatch,
         Infusion,
         PressureJump,

@@ -103,7 +103,9 @@ def test_nearly_incompressible_tube() -> None:
     assert found.errors["u(a), nu 0.4999"] < 2e-5
 
 
-@pytest.mark.parametrize("name", ["sliding", "coaxial", "marmarou", "jump", "tension_only", "fibres", "jacobian"])
+@pytest.mark.parametrize(
+    "name", ["sliding", "bending", "coaxial", "marmarou", "jump", "tension_only", "fibres", "jacobian"]
+)
 def test_problem_as_the_command_runs_it(name: str) -> None:
     judge(PROBLEMS[name]())
 

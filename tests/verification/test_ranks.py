@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from mpi4py import MPI
 
+from studies.verification.bending import Bending
 from studies.verification.coaxial import CoaxialPatch
 from studies.verification.jump import PressureJump
 from studies.verification.manufactured import ALL, ManufacturedTime
@@ -33,6 +34,7 @@ def problems() -> list[tuple[Problem, int]]:
         (Infusion(), 8),
         (PressureJump(), 2),
         (Sliding(), 2),
+        (Bending(), 4),
         (ManufacturedTime(variants=(ALL[4],)), 4),
     ]
 
