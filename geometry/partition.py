@@ -15,8 +15,8 @@ from .tables import read_shape
 
 SLAB_LENGTH = 3.0e-3
 """Axial length (m) of a slab, if no slab stays empty with it."""
-_TOUCH = 1.0e-4
-"""Overlap (m) that does not count: foramina are seldom bounded by planes."""
+_TOUCH = 1.0e-3
+"""Overlap (m) that does not count: foramina are seldom bounded by planes, and wider outside than at their mouths."""
 _SPLITS = 2
 """How often cells are split in eight to share their volume among slabs."""
 
