@@ -59,6 +59,11 @@ class Composition:
         """Names of the foramina's outer faces in the modelled part."""
         return tuple(sorted(name for name in self.domain.surfaces if name.startswith("foramen_")))
 
+    @property
+    def bonded(self) -> bool:
+        """Whether contents are bonded to the bone; else they slide along it."""
+        return self.parameters.contact == "bonded"
+
     def chains(self) -> list[Chain]:
         """What stands for the epidural canal behind each cut, at rest."""
         found = ((end, channel_beyond(self.spine, self.parameters.materials, end)) for end in ("cranial", "caudal"))
@@ -83,9 +88,8 @@ class Composition:
         if not spine.sac_closed:
             links.append(Link("cut_caudal_subarachnoid", "s", "caudal", through_cut))
         cuts = tuple(name for name in spine.surfaces if name.startswith("cut_"))
-        bonded = self.parameters.contact == "bonded"
         # the outer face of a foramen is no wall: the root is anchored there, and tissue goes on
-        fixed = [Fixed(("bone", *self.foramina) if bonded else self.foramina), Fixed(cuts, 2)]
+        fixed = [Fixed(("bone", *self.foramina) if self.bonded else self.foramina), Fixed(cuts, 2)]
         if self.copies > 1:
             fixed.append(Fixed((MIDSAGITTAL,), 0))
 
@@ -103,7 +107,7 @@ class Composition:
             leaks=[self._leak(leaks)],
             links=links,
             fixed=fixed,
-            supports=() if bonded else (Support(("bone",), materials.wall_stiffness),),
+            supports=() if self.bonded else (Support(("bone",), materials.wall_stiffness),),
             lagged_transport=True,
             columns=columns,
             kinematics=SmallStrain() if small else FiniteStrain(),
@@ -128,6 +132,7 @@ class Composition:
                 solid(materials.fat.solid),
                 fat,
                 materials.veins,
+                gradient_stiffness=None if self.bonded else materials.fat.gradient_stiffness,
                 rest=rest,
             ),
             Region(

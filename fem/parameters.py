@@ -60,9 +60,13 @@ def parameter_table() -> Mapping[str, ParameterRow]:
 
 @dataclass(frozen=True)
 class Fat:
-    """Epidural fat: a soft compressible skeleton through which watery fluid tracks."""
+    """Epidural fat: a soft compressible skeleton through which watery fluid tracks.
+
+    ``gradient_stiffness`` [N] keeps its cells from folding where they slide round rims of foramina; bonded it has none.
+    """
 
     solid: NeoHookean
+    gradient_stiffness: float
     mobility: SwellingMobility
     initial_mobile_fraction: float
 
@@ -225,6 +229,7 @@ class Materials:
         return cls(
             fat=Fat(
                 solid("fat"),
+                value["fat.gradient_stiffness"],
                 SwellingMobility(value["fat.mobility"], value["fat.mobility_growth"]),
                 value["fat.initial_mobile_fraction"],
             ),
