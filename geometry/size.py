@@ -14,7 +14,7 @@ LENGTH_LIMITS = (0.5e-3, 4.5e-3)
 _ROUND_OFF = 1e-9
 
 # Nominal arcs of a lumbar section (m); a count is its arc over the reference length.
-_SECTOR_ARC = 10.0e-3
+_SECTOR_ARC = 12.0e-3
 _FLANK_ARC = 2.0e-3
 _SLEEVE_ARC = 4.0e-3
 """One of 3 mm with cells a quarter shorter: between its sleeves the sac gives way."""
