@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 from dolfinx import fem
+from dolfinx.fem import petsc as fem_petsc
 from mpi4py import MPI
+from petsc4py import PETSc
 
 from geometry.cache import cache_folder
 
@@ -91,6 +93,14 @@ def _only_compiler(folder: Path) -> Iterator[None]:
             if not taken.with_suffix(".c.cached").exists():
                 taken.unlink(missing_ok=True)
         yield
+
+
+def assemble_into(vector: Any, form: Any) -> None:
+    """Assemble a compiled linear form into a PETSc vector, owned values complete on every rank."""
+    with vector.localForm() as local:
+        local.set(0.0)
+    fem_petsc.assemble_vector(vector, form)
+    vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
 
 
 def integrate(form: Any, comm: MPI.Comm) -> float:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from dolfinx import fem
-from dolfinx.fem import petsc as fem_petsc
 from mpi4py import MPI
 from petsc4py import PETSc
 
@@ -17,6 +16,7 @@ from fem.arrays import Array
 from fem.compartments import Compartment
 from fem.continuation import Chain, TwoPort
 from fem.errors import ModelError, SolverError, ValidityError
+from fem.forms import assemble_into
 from fem.parameters import MMHG
 from fem.poro import PoroModel
 
@@ -113,7 +113,7 @@ class BorderedNewton:
         self.compartments = dict(compartments or {})
         self.pressure = {name: 0.0 for name in self.compartments}
         self.start = dict(self.pressure)
-        self._matrix = self._jacobian_matrix()
+        self._matrix = model.create_matrix()
         self._residual = compat.create_vector(model.residual)
         self._delta = self._residual.duplicate()
         limit = model.space.dofmap.index_map.size_local * model.space.dofmap.index_map_bs
@@ -130,31 +130,16 @@ class BorderedNewton:
         self._conductance = {link.compartment: link.conductance for link in model.setup.links}
         self._solver = direct_solver(model.comm, self._matrix, symmetric=model.setup.lagged_transport)
 
-    def _jacobian_matrix(self) -> Any:
-        """Matrix with room for the compiled Jacobian and for what bends: across an edge more nodes see each other."""
-        matrix = fem_petsc.create_matrix(self.model.jacobian)
-        if self.model.free_bending is not None:
-            fem_petsc.assemble_matrix(matrix, self.model.jacobian)
-            matrix.assemble()
-            matrix.axpy(1.0, self.model.free_bending, PETSc.Mat.Structure.DIFFERENT_NONZERO_PATTERN)
-        return matrix
-
     def hold(self, dofs: Array | None) -> None:
         """Hold further local degrees of freedom at their present value; None releases them."""
         held = self.model.fixed_dofs if dofs is None else np.union1d(self.model.fixed_dofs, dofs)
         self._held = held[held < self._local_size].astype(np.int32)
         self._conditions = [fem.dirichletbc(self._zero, held.astype(np.int32))]
 
-    def _assemble(self, vector: Any, form: Any) -> None:
-        with vector.localForm() as local:
-            local.set(0.0)
-        fem_petsc.assemble_vector(vector, form)
-        vector.ghostUpdate(addv=PETSc.InsertMode.ADD, mode=PETSc.ScatterMode.REVERSE)
-
     def _vector(self, form: Any) -> Any:
         """A linear form as a vector, zero where the state is held for good."""
         vector = compat.create_vector(form)
-        self._assemble(vector, form)
+        assemble_into(vector, form)
         vector.array[self._held] = 0.0
         return vector
 
@@ -205,12 +190,6 @@ class BorderedNewton:
         flow = self.flow_into(name) + part.inflow(pressure)
         return gain - float(self.model.step.value) * flow
 
-    def _assemble_residual(self) -> None:
-        model = self.model
-        self._assemble(self._residual, model.residual)
-        if model.bending is not None:
-            model.bending.multAdd(model.state.x.petsc_vec, self._residual, self._residual)
-
     def evaluate(self) -> Imbalance:
         """Assemble the residual of the present state and measure it."""
         model = self.model
@@ -220,7 +199,7 @@ class BorderedNewton:
         for chain, port in self._ports:
             source = port.source + port.coupling * self._change(chain)
             model.set_outflow(chain.exchange, port.conductance, source)
-        self._assemble_residual()
+        model.assemble_residual(self._residual)
         if model.balance is not None:
             self._residual.axpy(-model.balance_scale, model.balance)
         array = self._residual.array
@@ -236,7 +215,7 @@ class BorderedNewton:
         """Let fixed nodal forces hold the present displacement; return their Euclidean norm [N]."""
         model = self.model
         model.balance = None
-        self._assemble_residual()
+        model.assemble_residual(self._residual)
         forces = self._residual.duplicate()
         self._residual.copy(forces)
         keep = np.zeros(self._local_size, dtype=bool)
@@ -312,11 +291,7 @@ class BorderedNewton:
 
     def _factorise(self) -> None:
         """Assemble and factorise the Jacobian at the present state, and solve for the compartments' columns."""
-        self._matrix.zeroEntries()
-        fem_petsc.assemble_matrix(self._matrix, self.model.jacobian, bcs=self._conditions)
-        self._matrix.assemble()
-        if self.model.free_bending is not None:
-            self._matrix.axpy(1.0, self.model.free_bending, PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN)
+        self.model.assemble_jacobian(self._matrix, self._conditions)
         self._solver.setOperators(self._matrix)
         self._solver.setUp()
         for name in self.compartments:

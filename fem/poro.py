@@ -16,13 +16,15 @@ import basix.ufl
 import numpy as np
 import ufl
 from dolfinx import fem
+from dolfinx.fem import petsc as fem_petsc
 from dolfinx.la import InsertMode
+from petsc4py import PETSc
 
 from fem.arrays import Array
 from fem.bending import bending_matrices
 from fem.domain import Domain
 from fem.errors import ModelError
-from fem.forms import compile_form, integrate, with_constants
+from fem.forms import assemble_into, compile_form, integrate, with_constants
 from fem.laws.exchange import AffineOutflow
 from fem.laws.fibres import Surface
 from fem.ranks import joined
@@ -52,7 +54,7 @@ class PoroModel:
         fluidity: factor on the mobility for the fluid of each pressure, P1 functions, 1 by default.
         fixed_dofs: local degrees of freedom that are held.
         bending: matrix of the sheets that bend, and ``free_bending`` the same without what is held; None without one.
-            The compiled forms have no part in it.
+            The compiled forms ``residual`` and ``jacobian`` have no part in it; what assembles them has.
     """
 
     def __init__(self, domain: Domain, setup: Setup) -> None:
@@ -264,6 +266,29 @@ class PoroModel:
             return None, None
         nodes = self.vector_space.dofmap.list
         return bending_matrices(self.space, nodes, self.dofs["u"], self.fixed_dofs, self.domain, sheets)
+
+    def create_matrix(self) -> Any:
+        """PETSc matrix with room for the Jacobian: nodes see each other through cells, and across edges of sheets."""
+        matrix = fem_petsc.create_matrix(self.jacobian)
+        if self.free_bending is not None:
+            fem_petsc.assemble_matrix(matrix, self.jacobian)
+            matrix.assemble()
+            matrix.axpy(1.0, self.free_bending, PETSc.Mat.Structure.DIFFERENT_NONZERO_PATTERN)
+        return matrix
+
+    def assemble_jacobian(self, matrix: Any, conditions: Any) -> None:
+        """Assemble the Jacobian at the present state, with ones on the diagonal where it is held."""
+        matrix.zeroEntries()
+        fem_petsc.assemble_matrix(matrix, self.jacobian, bcs=conditions)
+        matrix.assemble()
+        if self.free_bending is not None:
+            matrix.axpy(1.0, self.free_bending, PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN)
+
+    def assemble_residual(self, vector: Any) -> None:
+        """Assemble out-of-balance forces and volumes of the present state, those held included."""
+        assemble_into(vector, self.residual)
+        if self.bending is not None:
+            self.bending.multAdd(self.state.x.petsc_vec, vector, vector)
 
     def _coupling(self, link: Link) -> Any:
         _, q = self.split(ufl.TestFunction(self.space))

@@ -18,15 +18,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from dolfinx import fem
-from dolfinx.fem import petsc as fem_petsc
 
 from fem.arrays import Array
 from fem.patch import PatchModel
 from fem.simulation import Simulation
 from studies.verification.problem import Check, Problem, Result
 from studies.verification.spine import LUMBAR, THORACIC, patch_of
-from studies.verification.tangent import direction_of, residual_of
+from studies.verification.tangent import direction_of, jacobian_of, residual_of
 
 SIZES = {"u": 1e-4, "e": 1e3, "s": 1e3}
 """Scale of a direction by field [m, Pa]."""
@@ -98,8 +96,7 @@ def directional(model: PatchModel, seed: int) -> dict[str, float]:
         return (one[0] - other[0]) / (2 * DIFFERENCE), (one[1] - other[1]) / (2 * DIFFERENCE)
 
     rows, _ = difference(compartments=False)
-    matrix = fem_petsc.assemble_matrix(poro.jacobian, bcs=[fem.dirichletbc(fem.Function(poro.space), poro.fixed_dofs)])
-    matrix.assemble()
+    matrix = jacobian_of(poro)
     given, product = matrix.createVecs()
     given.array[:] = direction[: len(given.array)]
     matrix.mult(given, product)

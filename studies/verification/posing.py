@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import ufl
 from dolfinx import fem
-from dolfinx.la import InsertMode
 
+from fem import compat
 from fem.arrays import Array
 from fem.compartments import Compartment
 from fem.forms import compile_form, integrate
@@ -126,11 +126,13 @@ def reaction(model: PoroModel, name: str, weight: Field) -> float:
 
     Free degrees of freedom are in balance and add nothing.
     """
-    vector = fem.assemble_vector(model.residual)
-    vector.scatter_reverse(InsertMode.add)
+    vector = compat.create_vector(model.residual)
+    model.assemble_residual(vector)
     weights = vector_of(model, {name: weight})
     owned = model.owned(name)
-    return float(model.comm.allreduce(float(vector.array[owned] @ weights[owned])))
+    work = float(vector.array[owned] @ weights[owned])
+    vector.destroy()
+    return float(model.comm.allreduce(work))
 
 
 def surface_mean(model: PoroModel, surface: str, expression: Callable[[Any, Any], Any]) -> float:

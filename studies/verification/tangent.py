@@ -17,13 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from dolfinx import fem
-from dolfinx.fem import petsc as fem_petsc
-from dolfinx.la import InsertMode
 from mpi4py import MPI
 
+from fem import compat
 from fem.arrays import Array
 from fem.compartments import CraniospinalCompartment, ElasticCompartment
 from fem.laws.exchange import StarlingForamen
@@ -47,12 +47,20 @@ TRANSPORTS = {"implicit": False, "lagged": True}
 
 def residual_of(model: PoroModel) -> Array:
     """Residual at the present state on owned degrees of freedom, zero where they are held."""
-    vector = fem.assemble_vector(model.residual)
-    vector.scatter_reverse(InsertMode.add)
-    owned = vector.array[: _owned(model)].copy()
+    vector = compat.create_vector(model.residual)
+    model.assemble_residual(vector)
+    owned = np.array(vector.array)
+    vector.destroy()
     held = model.fixed_dofs
     owned[held[held < len(owned)]] = 0.0
     return owned
+
+
+def jacobian_of(model: PoroModel) -> Any:
+    """Jacobian at the present state, a PETSc matrix, with ones on the diagonal where it is held."""
+    matrix = model.create_matrix()
+    model.assemble_jacobian(matrix, [fem.dirichletbc(fem.Function(model.space), model.fixed_dofs)])
+    return matrix
 
 
 def _owned(model: PoroModel) -> int:
@@ -87,9 +95,7 @@ def jacobian_error(model: PoroModel, seed: int) -> float:
         sides.append(residual_of(model))
     model.state.x.array[:] = state
     difference = (sides[0] - sides[1]) / (2 * DIFFERENCE)
-    zero = fem.Function(model.space)
-    matrix = fem_petsc.assemble_matrix(model.jacobian, bcs=[fem.dirichletbc(zero, model.fixed_dofs)])
-    matrix.assemble()
+    matrix = jacobian_of(model)
     given, product = matrix.createVecs()
     given.array[:] = direction[: _owned(model)]
     matrix.mult(given, product)
