@@ -376,7 +376,7 @@ class TimeControl:
     """Steps in time [s]. The first step after each change of the injection is ``first_step``.
 
     Without an injection a step is at most ``max_step`` or, where that is more, ``late_step`` [1] of the time since the
-    last injection: what happens between minutes and days is logarithmic in time.
+    latest one ended: what happens between minutes and days is logarithmic in time.
     """
 
     follow_up: float = 600.0

@@ -252,8 +252,9 @@ class Simulation:
 
     def _longest_step(self) -> float:
         """Longest step without an injection [s]."""
-        control = self.parameters.time
-        return max(control.max_step, control.late_step * (self.state.time - self.course.injection_end))
+        control, time = self.parameters.time, self.state.time
+        ended = [i.end for i in self.course.state.injections if i.end <= time + TIME_RESOLUTION]
+        return max(control.max_step, control.late_step * (time - max(ended, default=0.0)))
 
     def advance(
         self, until: float, after_step: Callable[[], None], before_step: Callable[[float, float], None] | None = None
