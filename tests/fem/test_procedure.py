@@ -1,6 +1,7 @@
 """Leaks, clot and plug on a short span: a mesh too coarse for results, enough for what has to hold on any mesh."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -186,3 +187,20 @@ def test_a_plug_gives_way_above_what_the_clot_holds(model, parameters, blood):
     rows = run(model, replace(parameters, materials=weak, time=TimeControl(follow_up=1800.0)))
     assert min(row["leak_openness"] for row in rows) < 0.9  # it had begun to close
     assert rows[-1]["leak_openness"] == 1.0
+
+
+def test_steps_between_two_injections_grow_with_the_time_since_the_first():
+    first, second = Injection("L3/L4", 2 * ML, RATE), Injection("L3/L4", 2 * ML, RATE, start=7200.0)
+    control = TimeControl(max_step=10.0, late_step=0.2)
+
+    def longest(time):
+        here = SimpleNamespace(
+            parameters=SimpleNamespace(time=control),
+            state=SimpleNamespace(time=time),
+            course=SimpleNamespace(state=SimpleNamespace(injections=(first, second))),
+        )
+        return Simulation._longest_step(here)
+
+    assert longest(0.0) == longest(first.end) == longest(first.end + 40.0) == 10.0
+    assert longest(first.end + 3600.0) == pytest.approx(720.0)
+    assert longest(second.end) == 10.0
