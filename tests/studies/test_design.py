@@ -200,7 +200,7 @@ def test_an_estimate_is_arithmetic_on_the_pilot(tmp_path):
 
 def test_steps_are_counted_as_the_step_control_lays_them_out(tmp_path):
     made = plan(tmp_path, "grid", None, {VOLUME: ["10 mL"]})
-    # 30 s of injection: 1, 2, 4, 5, 5, 5, 4, 4; 20 s: 1, 2, 4, 8, 5; 580 s: six of 10, then a fifth of the time: 12, 14.4,
-    # 17.3, 20.7, 24.9, 29.9, 35.8, 43, 51.6, 61.9, 74.3, 89.2 and what is left
+    # 30 s of injection: 1, 2, 4, 5, 5, 5, 4, 4; 20 s: 1, 2, 4, 8, 5; 580 s: six of 10, then a fifth of the time: 12,
+    # 14.4, 17.3, 20.7, 24.9, 29.9, 35.8, 43, 51.6, 61.9, 74.3, 89.2 and what is left
     assert steps_of(list(made.cases)) == 8 + 5 + 6 + 12 + 1
     assert "1 case along 1 injection path" in describe(made)[0]
