@@ -304,7 +304,7 @@ class TimeSection(Section):
         default=TimeControl.max_step, description="largest step without injection, or late_step where that is more"
     )
     late_step: Annotated[float, _number(0.0, 1.0)] = Field(
-        default=TimeControl.late_step, description="largest step over the time since the last injection"
+        default=TimeControl.late_step, description="largest step over the time since the latest injection ended"
     )
 
 
