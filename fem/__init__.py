@@ -1,4 +1,4 @@
 """Poroelastic model of the epidural blood patch: laws, forms, time stepping and quantities of interest."""
 
-MODEL_VERSION = "7"
+MODEL_VERSION = "8"
 """Version of laws, defaults and numerics: it changes whenever results do."""

@@ -112,13 +112,19 @@ class Injectate:
         held, count = self.contents, len(self.species)
         kept = 1 - resorbed
         watery = np.array([law is None for law in self.laws])[:, None]
-        mobile = np.where(watery, held.mobile * kept, held.mobile) + gained
         older = held.age + step * held.mobile
-        age = np.where(watery, older * kept, older) + gained * step / 2
-        rows = np.concatenate(
-            [mobile, held.serum * kept, age, [held.leaked * kept + leaked, held.lysate * kept]], axis=0
+        nothing = np.zeros_like(leaked)
+        rows = np.vstack(
+            [
+                np.where(watery, held.mobile * kept, held.mobile),
+                held.serum * kept,
+                np.where(watery, older * kept, older),
+                held.leaked * kept,
+                held.lysate * kept,
+            ]
         )
-        rows, left = self.transport.carry(step, rows, outflow, held.clot.sum(axis=0))
+        added = np.vstack([gained, np.zeros_like(gained), gained * step / 2, leaked, nothing])
+        rows, left = self.transport.carry(step, rows, added, outflow, held.clot.sum(axis=0))
         self.contents = replace(
             held,
             mobile=rows[:count],

@@ -386,7 +386,10 @@ def whole_sections(edges: Array, area: Array) -> Array:
     """
     middle = (edges[1:] + edges[:-1]) / 2
     near = np.abs(middle[:, None] - middle) <= TAPER_REACH
-    whole: Array = area > TAPER_SHARE * np.where(near, area, 0.0).max(axis=1)
+    largest = np.where(near, area, 0.0).max(axis=1)
+    for reach in (-TAPER_REACH, TAPER_REACH):  # between slabs, too: where they lie must not tell
+        largest = np.maximum(largest, np.interp(middle + reach, middle, area))
+    whole: Array = area > TAPER_SHARE * largest
     return whole
 
 

@@ -1,11 +1,9 @@
 """Injected species carried by the pore flow: conservative, positive, consistent with the step's own fluxes.
 
-The stiffness matrix of the converged step gives antisymmetric fluxes between vertices, f_ij = -K_ij (p_i - p_j),
-whose sums
-are the step's own mass balance. Implicit upwinding on them is an M-matrix: contents stay positive whatever the step,
-and
-their sum changes only by what is put in and what leaves. No second flux has to be reconstructed.
-Source of upwinding on the edges of a P1 matrix: Kuzmin & Turek 2002 J Comput Phys 175:525, doi:10.1006/jcph.2001.6955.
+The stiffness matrix of the converged step gives antisymmetric fluxes between vertices, f_ij = -K_ij (p_i - p_j), whose
+sums are the step's own mass balance, so that no second flux has to be reconstructed. What they carry is in
+:mod:`fem.advection`; contents stay positive whatever the step, and their sum changes only by what is put in and what
+leaves. Fluxes on the edges of a P1 matrix: Kuzmin & Turek 2002 J Comput Phys 175:525, doi:10.1006/jcph.2001.6955.
 
 The epidural pore space has some ten thousand vertices, so every rank solves the whole small system: the result does not
 depend on the number of ranks beyond the solver's own round-off.
@@ -18,13 +16,12 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sparse
-import scipy.sparse.linalg as splinalg
 import ufl
 from dolfinx import fem
 from dolfinx.fem import petsc as fem_petsc
 from petsc4py import PETSc
 
-from fem import compat
+from fem import advection, compat
 from fem.arrays import Array
 from fem.forms import compile_form
 from fem.poro import PoroModel
@@ -57,9 +54,12 @@ class SpeciesTransport:
         carrier = model.split(model.previous)[0] if model.setup.lagged_transport else u
         tensor = model.mobility_tensor(region, carrier)
         self._stiffness = compile_form(ufl.inner(ufl.dot(tensor, ufl.grad(trial)), ufl.grad(test)) * dx)
-        self._fluid = compile_form(
-            (model.content(region, u, p) + fem.Constant(model.domain.mesh, mobile_fraction)) * test * dx
-        )
+
+        def fluid(u: Any, pressures: Mapping[str, Any]) -> Any:
+            content = model.content(region, u, pressures[region.pressure])
+            return compile_form((content + fem.Constant(model.domain.mesh, mobile_fraction)) * test * dx)
+
+        self._fluid, self._fluid_before = fluid(u, pressures), fluid(*model.split(model.previous))
         self._matrix = fem_petsc.create_matrix(self._stiffness)
         self._vector = compat.create_vector(self._fluid)
         self.volume_all = self._gather(self._assembled(compile_form(fem.Constant(model.domain.mesh, 1.0) * test * dx)))
@@ -145,47 +145,37 @@ class SpeciesTransport:
         return sum(parts, np.zeros(len(self.active)))
 
     def carry(
-        self, step: float, content: Array, outflow: Mapping[str, Array], immobile: Array
+        self, step: float, content: Array, gained: Array, outflow: Mapping[str, Array], immobile: Array
     ) -> tuple[Array, dict[str, Array]]:
         """Carry contents through one converged step.
 
         Args:
             step: its length [s].
-            content: before the step, what is put in during it included [m^3], shape (species, vertices).
+            content: before the step [m^3], shape (species, vertices).
+            gained: what is put in during it, evenly [m^3], same shape.
             outflow: by name, rate at which fluid of the vertices' composition leaves [m^3/s], shape (vertices,).
             immobile: fluid that stays where it is [m^3], shape (vertices,).
 
         Returns:
             Contents after the step, and the volume of each species that left by each name [m^3], shape (species,).
         """
-        if not content.any():
+        if not (content.any() or gained.any()):
             return content, {name: np.zeros(len(content)) for name in outflow}
-        edges = self._edges().tocoo()
-        p = self.pressure()
-        flow = -edges.data * (p[edges.row] - p[edges.col])
-        forward = flow > 0
-        row, column, rate = edges.row[forward], edges.col[forward], step * flow[forward]
-        count = len(self.active)
         leaving = {name: step * np.maximum(rates, 0.0) for name, rates in outflow.items()}
-        fluid = self.mobile(immobile)
-        diagonal = fluid + sum(leaving.values()) + np.bincount(row, weights=rate, minlength=count)
-        matrix = sparse.csc_matrix(
-            (
-                np.concatenate([diagonal, -rate]),
-                (
-                    np.concatenate([np.arange(count), column]),
-                    np.concatenate([np.arange(count), row]),
-                ),
-            ),
-            shape=(count, count),
-        )
-        share = splinalg.splu(matrix).solve(content.T).T
-        share = np.maximum(share, 0.0)  # round-off of the factorisation, at most 1e-16 of a vertex
-        return share * fluid, {name: share @ volume for name, volume in leaving.items()}
+        out = sum(leaving.values(), np.zeros(len(self.active)))
+        flow = advection.Flow.between(self._edges(), self.pressure(), step, out)
+        before, after = self._mobile(self._fluid_before, immobile), self.mobile(immobile)
+        parts = flow.parts(content + gained, after)
+        content, shares = advection.carry(content, gained, (before, after), flow, parts)
+        return content, {name: shares @ volume / parts for name, volume in leaving.items()}
 
     def mobile(self, immobile: Array) -> Array:
         """Fluid that can move at the active vertices [m^3], all species and the patient's own."""
-        return np.maximum(self.fluid() - immobile, POROSITY_FLOOR * self.volume)
+        return self._mobile(self._fluid, immobile)
+
+    def _mobile(self, fluid: Any, immobile: Array) -> Array:
+        whole = self._gather(self._assembled(fluid))[self.active]
+        return np.maximum(whole - immobile, POROSITY_FLOOR * self.volume)
 
     def to_function(self, values: Array, function: Any) -> None:
         """Write values at the active vertices into a P1 function of :attr:`space`; elsewhere it is left alone."""
