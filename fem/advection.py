@@ -23,6 +23,9 @@ from fem.arrays import Array
 SLOW = 0.95
 """Share of what is carried that crosses at most one vertex within a part of a step [1]."""
 
+NEGLIGIBLE = 1e-13
+"""Share of the largest flow along an edge that is round-off of pressures [1]; it would only fill a matrix."""
+
 MOST_PARTS = 20
 """Parts of a step at most; beyond it a flow is fast, and its fronts are smeared over what they pass in a part."""
 
@@ -49,8 +52,9 @@ class Flow:
         volume = -step * edges.data * (pressure[edges.row] - pressure[edges.col])
         forward = volume > 0
         start, end = np.where(forward, edges.row, edges.col), np.where(forward, edges.col, edges.row)
-        moving = volume != 0
-        return cls(start[moving], end[moving], np.abs(volume[moving]), leaving)
+        amount = np.abs(volume)
+        moving = amount > NEGLIGIBLE * amount.max(initial=0.0)
+        return cls(start[moving], end[moving], amount[moving], leaving)
 
     @property
     def passing(self) -> Array:
@@ -95,7 +99,9 @@ def carry(content: Array, gained: Array, fluid: tuple[Array, Array], flow: Flow,
         matrix = sparse.csc_matrix(
             (np.concatenate([held + flow.passing / parts, -rate]), (rows, columns)), shape=(count, count)
         )
-        low = splinalg.splu(matrix).solve((content + gained / parts).T).T
+        # columns are diagonally dominant: no pivot has to be looked for
+        factors = splinalg.splu(matrix, "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+        low = factors.solve((content + gained / parts).T).T
         low = np.maximum(low, 0.0)  # round-off of the factorisation, at most 1e-16 of a vertex
         shares += low
         content = held * low + _correction(share, low, held, flow, rate)
@@ -126,8 +132,6 @@ def _correction(share: Array, low: Array, fluid: Array, flow: Flow, rate: Array)
         room = np.divide(fluid * (top - new), gain, out=np.ones(count), where=gain > 0)
         reserve = np.divide(fluid * (new - bottom), loss, out=np.ones(count), where=loss > 0)
         room, reserve = np.minimum(room, 1.0), np.minimum(reserve, 1.0)
-        taken = flux * np.where(
-            flux > 0, np.minimum(room[end], reserve[start]), np.minimum(room[start], reserve[end])
-        )
+        taken = flux * np.where(flux > 0, np.minimum(room[end], reserve[start]), np.minimum(room[start], reserve[end]))
         total[k] = np.bincount(end, weights=taken, minlength=count) - np.bincount(start, weights=taken, minlength=count)
     return total

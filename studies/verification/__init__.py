@@ -33,6 +33,7 @@ from studies.verification.problem import Outcome, Problem, Study
 from studies.verification.report import figure, number, write_tables
 from studies.verification.sliding import Sliding
 from studies.verification.tangent import Tangent
+from studies.verification.transport import Transport
 from studies.verification.tube import LameTube
 
 PROBLEMS: dict[str, type[Problem]] = {
@@ -51,6 +52,7 @@ PROBLEMS: dict[str, type[Problem]] = {
         CoaxialPatch,
         Infusion,
         PressureJump,
+        Transport,
         Tangent,
         ManufacturedSpace,
         ManufacturedTime,
