@@ -79,7 +79,9 @@ class Composition:
         """
         spine, materials = self.spine, self.parameters.materials
         small = self.parameters.kinematics == "small"
-        exchanges = [Exchange("foramina", self.foramina, "e", materials.foramina)] if self.foramina else []
+        # blood passes a foramen as slowly as its viscosity says, and clot hardly: it fills the tissue outside, too
+        foramina = Exchange("foramina", self.foramina, "e", materials.foramina, viscous=True)
+        exchanges = [foramina] if self.foramina else []
         for chain in self.chains():  # what it conducts and gives back is set in every step
             surface = f"cut_{chain.compartment}_epidural"
             exchanges.append(Exchange(chain.exchange, (surface,), "e", AffineOutflow(0.0, 0.0)))

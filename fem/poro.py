@@ -51,7 +51,8 @@ class PoroModel:
         reference: reference pressure of storage and exchange [Pa] by pressure name.
         balance: nodal forces that are taken off the residual times ``balance_scale``, a PETSc vector; None for none.
         supports: walls that the body slides along, each with its shape.
-        fluidity: factor on the mobility for the fluid of each pressure, P1 functions, 1 by default.
+        fluidity: factor on the mobility, and on viscous outflow, for the fluid of each pressure, P1 functions, 1 by
+            default.
         fixed_dofs: local degrees of freedom that are held.
         bending: matrix of the sheets that bend, and ``free_bending`` the same without what is held; None without one.
             The compiled forms ``residual`` and ``jacobian`` have no part in it; what assembles them has.
@@ -226,8 +227,8 @@ class PoroModel:
 
     def outflow(self, exchange: Exchange, p: Any) -> Any:
         """Outflow per reference area [m/s] of an exchange."""
-        law = self._exchange_laws[exchange.name]
-        return law.rate(p - self.reference[exchange.pressure]) * self._spread
+        rate = self._exchange_laws[exchange.name].rate(p - self.reference[exchange.pressure])
+        return (self.fluidity[exchange.pressure] * rate if exchange.viscous else rate) * self._spread
 
     def _residual(self) -> Any:
         setup, dt = self.setup, self.step

@@ -70,12 +70,17 @@ class Exchange:
     """Outflow of a pressure above its reference through named surfaces.
 
     Each surface has the whole law for itself, spread evenly over its reference area.
+
+    Attributes:
+        viscous: whether the law is that of the patient's own fluid and another one meets its own resistance: the flow
+            is then the law's times the pressure's fluidity at the surface.
     """
 
     name: str
     surfaces: tuple[str, ...]
     pressure: str
     law: Outflow
+    viscous: bool = False
 
 
 @dataclass(frozen=True)

@@ -155,8 +155,8 @@ def test_cells_at_an_injection_resolve_its_source(lumbar: SpineMesh, anatomy: An
 
 def test_quality_is_above_its_limit_and_reported_with_its_place(lumbar: SpineMesh) -> None:
     report = lumbar.quality()
-    # a cell 1.5 mm wide and 10 mm long in a layer whose recess deepens; the percentiles say how few are like it
-    assert report.minimum > 2.0 * LEAST_QUALITY
+    # a cell four times as long as wide in a layer whose recess deepens; the percentiles say how few are like it
+    assert report.minimum > 3.0 * LEAST_QUALITY
     assert report.percentiles[1.0] > 4.0 * LEAST_QUALITY
     assert report.least_volume > 0.0
     assert report.largest_dihedral < np.radians(176.0)

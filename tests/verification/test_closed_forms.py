@@ -104,7 +104,7 @@ def test_nearly_incompressible_tube() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["sliding", "bending", "coaxial", "marmarou", "jump", "tension_only", "fibres", "jacobian"]
+    "name", ["sliding", "bending", "coaxial", "marmarou", "jump", "tension_only", "fibres", "transport", "jacobian"]
 )
 def test_problem_as_the_command_runs_it(name: str) -> None:
     judge(PROBLEMS[name]())
