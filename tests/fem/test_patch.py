@@ -117,6 +117,33 @@ def test_volumes_of_an_injection_that_may_stop_share_no_path(model, parameters):
         simulate_volumes(model, stopping, {1 * ML: None, 2 * ML: None})
 
 
+def test_a_foramen_lets_a_viscous_fluid_out_more_slowly_and_a_cut_does_not(model, parameters):
+    simulation, poro = Simulation(model, parameters), model.poro
+    transport, fluidity = simulation.course.transport, poro.fluidity["e"]
+    poro.state.x.array[poro.dofs["e"]] += 2 * MMHG
+    thin = transport.outflow_rates()
+    fluidity.x.array[:] = 0.25
+    thick = transport.outflow_rates()
+    fluidity.x.array[:] = 1.0
+    simulation.restore(simulation.state)
+    assert thin["foramina"].sum() > 0
+    np.testing.assert_allclose(thick["foramina"], 0.25 * thin["foramina"], rtol=1e-12, atol=0.0)
+    for name in ("end_cranial", "end_caudal"):
+        np.testing.assert_array_equal(thick[name], thin[name])
+
+
+def test_what_belongs_to_a_tip_does_not_hang_on_where_slabs_lie():
+    low, high, tip = 0.0, 0.2, 0.03
+    counted = []
+    for slabs in (40, 53, 97):
+        edges = np.linspace(low, high, slabs + 1)
+        z = (edges[1:] + edges[:-1]) / 2
+        whole = whole_sections(edges, np.maximum(z - tip, 0.0))
+        counted.append(edges[:-1][whole].min())
+    # half of what lies 60 mm above: at (z - tip) = (z - tip + 60 mm)/2
+    assert counted == pytest.approx([tip + 0.06] * 3, abs=high / 40)
+
+
 def test_tips_of_sac_and_cord_count_in_no_minimum():
     anatomy = Anatomy.from_table()
     low, high = anatomy.span_bounds(("C2", "S2"))
