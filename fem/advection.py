@@ -26,7 +26,7 @@ SLOW = 0.95
 NEGLIGIBLE = 1e-13
 """Share of the largest flow along an edge that is round-off of pressures [1]; it would only fill a matrix."""
 
-MOST_PARTS = 20
+MOST_PARTS = 8
 """Parts of a step at most; beyond it a flow is fast, and its fronts are smeared over what they pass in a part."""
 
 
