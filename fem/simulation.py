@@ -323,10 +323,11 @@ class Simulation:
             excess = max(stop.excess(row) for stop in beyond.values())
             if abs(excess) <= max(STOP_SHARE * abs(stop.value) for stop in beyond.values()):
                 break
+            # Illinois: an end that stays counts half, or the other one creeps where the pressure bends
             if excess > 0:
-                last, high = length, excess
+                last, high, low = length, excess, low / 2
             else:
-                first, low = length, excess
+                first, low, high = length, excess, high / 2
         self.course.stop(list(beyond), self.state.time)
         self.state.course = self.course.state.copy()
         return True

