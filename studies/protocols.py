@@ -211,9 +211,13 @@ LEAST_POINTS: Final = 3
 
 
 def read_spread(outcome: Outcome, quantity: str) -> float:
-    """Segments reached to both sides together, or to one; NaN where the run has none."""
+    """Segments reached to both sides together, or to one; NaN where the run has none.
+
+    Both together are those of blood, looked at later: at the end of the run. One side's are those of contrast, which is
+    screened while it goes in: at the end of the injection.
+    """
     if quantity != "spread_segments":
-        return outcome.number(quantity)
+        return outcome.at(quantity, end_of_injection(outcome.case.injection[-1]))
     return outcome.number("spread_cranial_segments") + outcome.number("spread_caudal_segments")
 
 

@@ -13,7 +13,16 @@ from studies.case import Case
 from studies.clinical import measurements, pratt_exponents
 from studies.compare import CURVATURE, gather
 from studies.demo import CASES
-from studies.protocols import Outcome, Reading, exponent, interpolate, read_compression, read_lumbar
+from studies.protocols import (
+    Outcome,
+    Reading,
+    end_of_injection,
+    exponent,
+    interpolate,
+    read_compression,
+    read_lumbar,
+    read_spread,
+)
 from studies.study import read_study
 from studies.sweep import execute, prepare
 from tests.studies.fake import NAME
@@ -100,6 +109,22 @@ def test_compression_is_read_where_the_area_is_back():
     assert read_compression(item, "sac_compression_half_h") == pytest.approx(1.0)
     assert read_compression(item, "sac_compression_gone_h") == pytest.approx(1 + 0.16 / 0.17)
     assert math.isnan(read_compression(outcome("L3/L4", 19, series[:2]), "sac_compression_half_h"))
+
+
+def test_contrast_is_read_at_the_end_of_the_injection_and_blood_at_that_of_the_run():
+    series = pd.DataFrame(
+        {
+            "time_s": [0.0, 15.0, 315.0],
+            "spread_cranial_segments": [0.0, 1.3, 2.3],
+            "spread_caudal_segments": [0.0, 1.2, 1.9],
+        }
+    )
+    item = outcome("L3/L4", 5, series)
+    item.summary.update(spread_cranial_segments=2.3, spread_caudal_segments=1.9)
+    assert end_of_injection(item.case.injection[0]) == pytest.approx(15.0)
+    assert read_spread(item, "spread_cranial_segments") == pytest.approx(1.3)
+    assert read_spread(item, "spread_caudal_segments") == pytest.approx(1.2)
+    assert read_spread(item, "spread_segments") == pytest.approx(4.2)
 
 
 def test_lumbar_readings_are_a_band_over_interspaces():
