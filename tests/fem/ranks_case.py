@@ -18,12 +18,12 @@ def main() -> None:
     materials = Materials.from_table()
     leak = Leak("L3/L4", "dorsal", "midline", materials.hole.of_gauge(22))
     csf = leaking_csf(leak.conductance)
-    injection = Injection("L3/L4", 1 * ML, 20 * ML / 60)
+    injection = Injection("L3/L4", 5 * ML, 20 * ML / 60)
     # as tight as round-off allows, so that ranks are compared and not stopping points
     solver = SolverControl(volume_tolerance=3e-10, force_tolerance=1e-10)
     parameters = PatchParameters(materials, csf, (injection,), TimeControl(), solver, leaks=(leak,))
     simulation = Simulation(build_model(MPI.COMM_WORLD, spine, parameters), parameters)
-    for length in (0.25, 2.75, 300.0, 300.0, 600.0):
+    for length in (0.5, 2.0, 3.0, 3.0, 3.0, 3.5, 300.0, 300.0, 600.0):
         simulation.step(length)
     row, _ = simulation.row()
     if MPI.COMM_WORLD.rank == 0:
