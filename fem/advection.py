@@ -1,7 +1,7 @@
 """Contents carried along the edges of a graph by a flow between its vertices: flux-corrected transport.
 
 Upwinding is conservative and keeps contents positive, and smears a front that has gone a length L on edges of length h
-over sqrt(L h): after 5 cm on edges of 1 cm, over 2 cm. Central fluxes smear nothing, and oscillate. Both are taken: an
+over sqrt(L h): after 5 cm on edges of 1 cm, 2 cm. Central fluxes smear nothing, and oscillate. Both are taken: an
 implicit upwind step first, whatever its length; then as much of what separates its fluxes from central ones, at
 half-time, as leaves every share within what it and its neighbours had. The sum over the graph is that of the first
 step, flux by flux.
@@ -85,8 +85,7 @@ def carry(content: Array, gained: Array, fluid: tuple[Array, Array], flow: Flow,
         parts: into which the step is cut.
 
     Returns:
-        Contents [m^3], and the sum over the parts of each species' share where fluid leaves [1],
-        both of shape (species, vertices): times what leaves within a part they are the volume that left.
+        Contents [m^3], and the mean share that fluid leaves with [1], both of shape (species, vertices).
     """
     before, after = fluid
     share, count = content / before, len(before)
@@ -105,9 +104,9 @@ def carry(content: Array, gained: Array, fluid: tuple[Array, Array], flow: Flow,
         low = np.maximum(low, 0.0)  # round-off of the factorisation, at most 1e-16 of a vertex
         shares += low
         content = held * low + _correction(share, low, held, flow, rate)
-        content = np.maximum(content, 0.0)
+        content = np.maximum(content, 0.0)  # bounds hold to round-off
         share = content / held
-    return content, shares
+    return content, shares / parts
 
 
 def _correction(share: Array, low: Array, fluid: Array, flow: Flow, rate: Array) -> Array:

@@ -167,7 +167,7 @@ class SpeciesTransport:
         before, after = self._mobile(self._fluid_before, immobile), self.mobile(immobile)
         parts = flow.parts(content + gained, after)
         content, shares = advection.carry(content, gained, (before, after), flow, parts)
-        return content, {name: shares @ volume / parts for name, volume in leaving.items()}
+        return content, {name: shares @ volume for name, volume in leaving.items()}
 
     def mobile(self, immobile: Array) -> Array:
         """Fluid that can move at the active vertices [m^3], all species and the patient's own."""

@@ -14,7 +14,7 @@ parts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,11 +75,10 @@ class Transport(Problem):
         return Result(errors, tuple(curves), ("distance", "share"))
 
     @staticmethod
-    def _curve(name: str, duct: Duct, share: Array, exact: object) -> Curve:
+    def _curve(name: str, duct: Duct, share: Array, exact: Callable[[Array, float], Array]) -> Curve:
         line = np.flatnonzero((duct.points[:, 1] < 1e-9) & (duct.points[:, 2] < 1e-9))
         line = line[np.argsort(duct.x[line])]
         fine = np.linspace(0.0, 1.0, 400)
-        assert callable(exact)
         return Curve(name, duct.x[line], share[line], fine, exact(fine, TIME))
 
 
@@ -147,6 +146,6 @@ class Duct:
         for _ in range(steps):
             parts = flow.parts(content + gained, self.volume)
             content, shares = carry(content, gained, held, flow, parts)
-            out += float(shares[0] @ flow.leaving) / parts
+            out += float(shares[0] @ flow.leaving)
         put = first + steps * gained.sum()
         return content[0] / self.volume, abs(content.sum() + out - put) / put
