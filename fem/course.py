@@ -178,6 +178,11 @@ class Course:
             supply.x.array[:] += rate / model.copies * site.density
         return self.state.volume["injected"] + step * sum(rates)
 
+    def mobility_change(self) -> float:
+        """Factor by which a step changes the epidural mobility most [1]; the step itself took that of its beginning."""
+        growth = self.model.parameters.materials.fat.mobility.growth
+        return float(np.exp(growth * np.abs(self.transport.swelling()).max(initial=0.0)))
+
     def compartments(self) -> dict[str, Compartment]:
         """Compartments whose pressure a step finds; not the cranial one where pressure is switched off."""
         whole = self.model.compartments

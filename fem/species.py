@@ -127,6 +127,12 @@ class SpeciesTransport:
         """Mobile fluid at the active vertices [m^3], all species and the patient's own."""
         return self._gather(self._assembled(self._fluid))[self.active]
 
+    def swelling(self) -> Array:
+        """Fluid that each active vertex gained in the step per reference volume [1]: how much further it is open."""
+        before = self._gather(self._assembled(self._fluid_before))[self.active]
+        gained: Array = (self.fluid() - before) / self.volume
+        return gained
+
     def outflow_rates(self) -> dict[str, Array]:
         """Outflow of each exchange at the active vertices [m^3/s]."""
         return {name: self._gather(self._assembled(form))[self.active] for name, form in self._outflows.items()}

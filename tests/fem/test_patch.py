@@ -8,12 +8,12 @@ import pytest
 from dolfinx import fem
 from mpi4py import MPI
 
-from fem.errors import ModelError, ValidityError
+from fem.errors import ModelError, SolverError, ValidityError
 from fem.observe import whole_sections
 from fem.parameters import MMHG, Csf, Injection, Materials, PatchParameters, SolverControl, Stop, TimeControl
 from fem.patch import PatchModel
 from fem.paths import simulate_volumes
-from fem.simulation import Simulation, build_model
+from fem.simulation import MOBILITY_CHANGE, Simulation, build_model
 from geometry import Anatomy, MeshSize, cached_mesh
 
 ML = 1e-6
@@ -67,6 +67,18 @@ def paths(model, parameters):
     failures = simulate_volumes(model, parameters, sinks)
     assert not failures
     return sinks
+
+
+def test_a_step_in_which_the_space_opens_too_far_for_its_mobility_is_refused(model, parameters):
+    (injection,) = parameters.injections
+    simulation = Simulation(model, replace(parameters, injections=(replace(injection, rate=6 * RATE),)))
+    before = repr(simulation.row())  # NaN is not equal to itself
+    with pytest.raises(SolverError, match="opens too fast"):
+        simulation.step(1.0)
+    simulation.restore(simulation.state)
+    assert repr(simulation.row()) == before
+    simulation.step(0.1)
+    assert 2.0 < simulation.course.mobility_change() < MOBILITY_CHANGE
 
 
 def test_nothing_injected_changes_nothing_in_three_days(model, parameters):
