@@ -39,7 +39,7 @@ from fem.regulation import Regulation, resting_epidural
 from fem.settle import settle_leaks
 from fem.setup import Setup
 from geometry import Region as Part
-from geometry import SpineMesh
+from geometry import Source, SpineMesh
 
 SHIFT_VOLUME = 1e-11
 """Volume that a change of posture may leave out of balance [m^3]: round-off of what flows in the sac meanwhile."""
@@ -294,6 +294,13 @@ class PatchModel:
         if self.copies > 1 and tip.point[0] != 0.0:
             raise ModelError(f"a site beside the midline at {interspace} needs the whole canal, not its left half")
         radius = self.parameters.source_radius
+        source = Source(tip, radius)
+        longest = source.longest_edge(self.spine)
+        if not 0.0 < longest <= source.resolving_length:
+            raise ModelError(
+                f"the mesh does not resolve the source at {interspace} (radius {1e3 * radius:.1f} mm): its edges there "
+                f"are up to {1e3 * longest:.1f} mm long, {1e3 * source.resolving_length:.1f} mm at most are needed"
+            )
         space = self.poro.collapsed["e"][0]
         allowed = np.isin(self.spine.subregion, [int(part) for part in tip.subregions])
         inside = allowed[self.domain.original_cell[: self.domain.owned_cells]]
@@ -306,11 +313,6 @@ class PatchModel:
         density = np.where(marker.x.array > 0, np.maximum(1 - (distance / radius) ** 2, 0.0) ** 2, 0.0)
         weights = transport.vertex_integrals(density)
         whole = float(weights.sum())
-        owned = density[: space.dofmap.index_map.size_local]
-        if self.comm.allreduce(np.count_nonzero(owned)) < LEAST_SOURCE_VERTICES:
-            raise ModelError(
-                f"the mesh does not resolve the source at {interspace} (radius {1e3 * radius:.1f} mm): refine it there"
-            )
         key = (interspace, approach, side, offset)
         return Site(key, np.asarray(tip.point), interspace, density / whole, weights / whole)
 
@@ -326,6 +328,3 @@ SMALLEST_COMPLIANCE = 1e-12
 
 HELD_CAPACITY = 1e-4
 """Capacity so large that a compartment holds its pressure: 1 mL changes it by 0.01 Pa [m^3/Pa]."""
-
-LEAST_SOURCE_VERTICES = 4
-"""A source on fewer vertices is a point, and the needle pressure an accident of the mesh."""

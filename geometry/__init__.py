@@ -11,6 +11,7 @@ from .leaks import LeakPlace, leak_place
 from .mesh import Continuation, SpineMesh
 from .quality import LEAST_QUALITY, QualityReport
 from .reading import read_mesh
+from .refine import Source, resolved
 from .regions import REGION_OF_SUBREGION, Region, Subregion, foramen_name
 from .size import NAMED_LENGTHS, SOURCE_RADIUS, MeshSize
 from .tables import Provenance
@@ -34,6 +35,7 @@ __all__ = [
     "Provenance",
     "QualityReport",
     "Region",
+    "Source",
     "SpineMesh",
     "Subregion",
     "build_mesh",
@@ -43,5 +45,6 @@ __all__ = [
     "leak_place",
     "mesh_key",
     "read_mesh",
+    "resolved",
     "write_mesh",
 ]

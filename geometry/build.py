@@ -12,9 +12,10 @@ from .errors import MeshError
 from .foramina import Stub, build_stubs
 from .mesh import Continuation, SpineMesh
 from .quality import cell_volumes, check_cells
+from .refine import Source, resolved
 from .regions import Region, Subregion
 from .sections import Sections
-from .size import SOURCE_RADIUS, MeshSize
+from .size import MeshSize
 from .stations import foramen_bands, stations
 from .surfaces import tag_surfaces
 from .sweep import Block, sweep
@@ -35,6 +36,7 @@ def build_mesh(
     span: tuple[str, str],
     size: MeshSize,
     focus: Sequence[float] = (),
+    sources: Sequence[Source] = (),
     refine_radius: float = REFINE_RADIUS,
 ) -> SpineMesh:
     """Mesh of a span of levels. Pure and deterministic.
@@ -43,13 +45,15 @@ def build_mesh(
         anatomy: figures by level.
         span: first (cranial) and last level.
         size: counts and lengths.
-        focus: heights (m) of the injections, where axial cells are fine.
+        focus: heights (m) where axial cells are fine.
+        sources: of the injections; axial cells are fine there, too, and edges within them resolve them.
         refine_radius: distance (m) from a focus beyond which cells are coarse.
 
     Raises:
         AnatomyError: unknown level. MeshError: a mesh that fails a check, with the reason.
     """
     sections, shape = anatomy.sections, anatomy.shape
+    focus = sorted({*focus, *(float(source.tip.point[2]) for source in sources)})
     z = stations(anatomy, span, size, focus, refine_radius)
     bands = foramen_bands(anatomy, span)
     template = build_template(
@@ -60,7 +64,6 @@ def build_mesh(
     whole = _joined(canal, stubs)
     check_cells(whole.points, whole.cells)
     _check_volumes(sections, canal, z)
-    _check_source(z, focus)
     facets, tags, surfaces = tag_surfaces(
         whole.points, whole.cells, whole.region, {stub.name: stub.outer_vertices for stub in stubs}
     )
@@ -70,7 +73,7 @@ def build_mesh(
     slab = slab_of(middle, z)
     swept = len(canal.cells) // (len(z) - 1)
     slab[: len(canal.cells)] = np.repeat(np.arange(len(z) - 1), swept)
-    return SpineMesh(
+    swept_mesh = SpineMesh(
         points=whole.points,
         cells=whole.cells,
         region=whole.region.astype(np.int8),
@@ -89,6 +92,9 @@ def build_mesh(
         span=span,
         interspace_z={band.interspace: band.centre for band in reversed(bands)},
     )
+    mesh = resolved(swept_mesh, sources)
+    check_cells(mesh.points, mesh.cells)
+    return mesh
 
 
 def slab_of(height: FloatArray, edges: FloatArray) -> IntArray:
@@ -138,18 +144,6 @@ def _check_volumes(sections: Sections, canal: Block, z: FloatArray) -> None:
             raise MeshError(
                 f"volume of the {name} is {1e6 * measured:.3f} mL in the mesh, {1e6 * exact:.3f} mL by its sections, "
                 f"more than {100 * VOLUME_TOLERANCE:g} % apart; the mesh is too coarse"
-            )
-
-
-def _check_source(z: FloatArray, focus: Sequence[float]) -> None:
-    """Axial edges within every source are at most half its radius."""
-    for centre in focus:
-        near = (z[1:] > centre - SOURCE_RADIUS) & (z[:-1] < centre + SOURCE_RADIUS)
-        longest = float(np.diff(z)[near].max())
-        if longest > 0.5 * SOURCE_RADIUS * (1.0 + 1e-6):
-            raise MeshError(
-                f"injection source of radius {1e3 * SOURCE_RADIUS:g} mm at z = {1e3 * centre:.1f} mm is not resolved: "
-                f"cells are {1e3 * longest:.2f} mm long, at most {500 * SOURCE_RADIUS:g} mm is needed"
             )
 
 

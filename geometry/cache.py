@@ -20,6 +20,7 @@ from .anatomy import Anatomy
 from .build import REFINE_RADIUS, build_mesh
 from .mesh import Continuation, SpineMesh
 from .quality import check_cells
+from .refine import Source
 from .size import MeshSize
 
 _ARRAYS = (
@@ -46,6 +47,7 @@ def mesh_key(
     span: tuple[str, str],
     size: MeshSize,
     focus: Sequence[float] = (),
+    sources: Sequence[Source] = (),
     refine_radius: float = REFINE_RADIUS,
 ) -> str:
     """Hash of all inputs of a mesh and of the code that makes it."""
@@ -59,6 +61,10 @@ def mesh_key(
         "span": list(span),
         "size": counts,
         "focus": [repr(float(z)) for z in focus],
+        "sources": [
+            ([repr(float(x)) for x in source.tip.point], sorted(source.tip.subregions), repr(float(source.radius)))
+            for source in sources
+        ],
         "refine_radius": repr(float(refine_radius)),
         "code": _code_hash(),
     }
@@ -78,6 +84,7 @@ def cached_mesh(
     span: tuple[str, str],
     size: MeshSize,
     focus: Sequence[float] = (),
+    sources: Sequence[Source] = (),
     refine_radius: float = REFINE_RADIUS,
 ) -> SpineMesh:
     """The mesh of :func:`geometry.build_mesh`, from the cache if it is there and whole.
@@ -85,11 +92,11 @@ def cached_mesh(
     An entry is written beside its place and moved there, so that a reader never sees half of one and two writers do
     not harm each other. A damaged entry is built anew; a folder that cannot be written is no error.
     """
-    key = mesh_key(anatomy, span, size, focus, refine_radius)
+    key = mesh_key(anatomy, span, size, focus, sources, refine_radius)
     path = cache_folder("mesh") / f"{key}.npz"
     mesh = _load(path, key, anatomy)
     if mesh is None:
-        mesh = build_mesh(anatomy, span, size, focus, refine_radius)
+        mesh = build_mesh(anatomy, span, size, focus, sources, refine_radius)
         _store(path, key, mesh)
     return mesh
 

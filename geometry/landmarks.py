@@ -34,7 +34,7 @@ class Landmark:
 
     Attributes:
         point: (3,) m. subregions: where the source is truncated to.
-        interspace, approach, side: as asked for.
+        interspace, approach, side, offset: as asked for.
     """
 
     point: FloatArray
@@ -42,6 +42,7 @@ class Landmark:
     interspace: str
     approach: str
     side: str
+    offset: float = 0.0
 
 
 def anatomical_tip(
@@ -68,7 +69,7 @@ def anatomical_tip(
         point = _stub_tip(anatomy, interspace, z, outward, offset)
     else:
         point = _gap_tip(anatomy, interspace, z, approach, outward, offset)
-    return Landmark(point, frozenset({SUBREGION_OF_APPROACH[approach]}), interspace, approach, side)
+    return Landmark(point, frozenset({SUBREGION_OF_APPROACH[approach]}), interspace, approach, side, offset)
 
 
 def _check(approach: str, side: str, offset: float) -> float:
@@ -159,7 +160,7 @@ def mesh_tip(
         order = np.argsort(np.abs(middle[:, 0] - outward * distance))[: max(8, len(middle) // 10)]
         goal = np.array([outward * distance, middle[order, 1].mean(), z])
     point = goal if _inside(corner, goal) else middle[np.argmin(((middle - goal) ** 2).sum(axis=1))]
-    return Landmark(point, frozenset({subregion}), interspace, approach, side)
+    return Landmark(point, frozenset({subregion}), interspace, approach, side, offset)
 
 
 def _inside(corner: FloatArray, point: FloatArray) -> bool:

@@ -64,6 +64,7 @@ class SpineMesh:
         anatomy: what the mesh was made from; None for a mesh of the user's own.
         span: first and last level.
         interspace_z: height of each interspace inside the mesh, m.
+        tips: needle tips found before a mesh of the user's own was refined around them; they stay where they were.
     """
 
     points: FloatArray
@@ -83,6 +84,7 @@ class SpineMesh:
     anatomy: Anatomy | None
     span: tuple[str, str]
     interspace_z: dict[str, float]
+    tips: tuple[Landmark, ...] = ()
 
     @cached_property
     def volumes(self) -> FloatArray:
@@ -139,6 +141,9 @@ class SpineMesh:
 
         if self.anatomy is not None:
             return self.anatomy.needle_tip(interspace, approach, side, offset)
+        for tip in self.tips:
+            if (tip.interspace, tip.approach, tip.side, tip.offset) == (interspace, approach, side, offset):
+                return tip
         return mesh_tip(self, interspace, approach, side, offset)
 
     def transformed(self, rotation: FloatArray, translation: FloatArray) -> SpineMesh:

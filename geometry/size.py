@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from .errors import MeshError
 
 SOURCE_RADIUS = 4e-3
-"""Radius (m) of the injection source that a mesh has to resolve."""
+"""Radius (m) of the injection source unless another one is asked for."""
 NAMED_LENGTHS = {"draft": 4.0e-3, "default": 2.5e-3, "fine": 1.6e-3}
 """Reference edge length (m) of the named sizes."""
 LENGTH_LIMITS = (0.5e-3, 4.5e-3)
 _ROUND_OFF = 1e-9
 
 # Nominal arcs of a lumbar section (m); a count is its arc over the reference length.
-_SECTOR_ARC = 12.0e-3
+_SECTOR_ARC = 11.0e-3
 _FLANK_ARC = 2.0e-3
 _SLEEVE_ARC = 4.0e-3
 """One of 3 mm with cells a quarter shorter: between its sleeves the sac gives way."""
@@ -22,8 +22,8 @@ _GAP = 2.5e-3
 _RECESS = 5.0e-3
 _CORD_HALF_ARC = 11.0e-3
 _STUB = 5.0e-3
-_COARSE_OVER_REFERENCE = 3.0
-"""With 4, the worst cell of the default mesh is half as well shaped: long ones in thin layers."""
+_COARSE_OVER_REFERENCE = 2.0
+"""With 3, one slab reaches from a sleeve to the next foramen, and the narrowest sac section is 3 % too wide."""
 _FINE_OVER_REFERENCE = 0.8
 
 
@@ -42,7 +42,7 @@ class MeshSize:
         dorsal_layers: the same in the dorsal sector, where the interlaminar recess makes the gap deep; a multiple.
         stub_layers: layers of a foraminal stub along its length; the last one closes the root sleeve.
         coarse_length: axial length of cells far from the injections, m.
-        fine_length: axial length of cells within the injection source, m.
+        fine_length: axial length of cells beside an injection, m; within its source they are split further.
         name: name under which the size was asked for; results say it.
     """
 
@@ -98,8 +98,7 @@ class MeshSize:
             dorsal_layers=layers * max(1 if layers > 1 else 2, round(_RECESS / length / layers)),
             stub_layers=count(_STUB, 2),
             coarse_length=_COARSE_OVER_REFERENCE * length,
-            # Coarser meshes still resolve the source: two cells across its radius.
-            fine_length=min(_FINE_OVER_REFERENCE * length, 0.5 * SOURCE_RADIUS),
+            fine_length=_FINE_OVER_REFERENCE * length,
             name=name or f"{1e3 * length:g} mm",
         )
 

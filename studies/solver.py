@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geometry import MeshSize, SpineMesh, cached_mesh
+from geometry import Anatomy, MeshSize, Source, SpineMesh, cached_mesh, resolved
 from studies.case import MESH_SIZES, Case
 from studies.errors import InputError, shown
 from studies.ladder import cause_of
@@ -44,7 +45,7 @@ def mesh_identity(case: Case) -> str:
     if case.anatomy.mesh is not None:
         return _file_hash(case.anatomy.mesh)
     places = sorted({(step.level, step.approach, step.side or "", step.offset) for step in case.injection})
-    return repr((case.anatomy, case.mesh, places))
+    return repr((case.anatomy, case.mesh, places, case.solver.source_radius))
 
 
 def mesh_of(case: Case) -> SpineMesh:
@@ -57,7 +58,9 @@ def mesh_of(case: Case) -> SpineMesh:
     if case.anatomy.mesh is not None:
         from geometry import read_mesh
 
-        return read_mesh(case.anatomy.mesh)
+        mesh = read_mesh(case.anatomy.mesh)
+        sources = _sources(case, mesh)
+        return replace(resolved(mesh, sources), tips=tuple(source.tip for source in sources))
     assert case.anatomy.span is not None
     anatomy = build_anatomy(case)
     size = (
@@ -65,16 +68,15 @@ def mesh_of(case: Case) -> SpineMesh:
         if case.mesh.size in MESH_SIZES
         else MeshSize.from_length(LENGTH.parse(case.mesh.size))
     )
-    focus = [
-        float(
-            anatomy.needle_tip(
-                injection.level, injection.approach, injection.side or "midline", injection.offset
-            ).point[2]
-        )
-        for injection in case.injection
-    ]
-    focus += [anatomy.interspace_z(leak.level) for leak in case.leak]
-    return cached_mesh(anatomy, case.anatomy.span, size, sorted(set(focus)))
+    leaks = sorted({anatomy.interspace_z(leak.level) for leak in case.leak})
+    return cached_mesh(anatomy, case.anatomy.span, size, leaks, _sources(case, anatomy))
+
+
+def _sources(case: Case, body: Anatomy | SpineMesh) -> list[Source]:
+    """Where the injections of a resolved case enter."""
+    radius = case.solver.source_radius
+    places = sorted({(step.level, step.approach, step.side or "midline", step.offset) for step in case.injection})
+    return [Source(body.needle_tip(*place), radius) for place in places]
 
 
 def simulate_group(comm: MPI.Comm, cases: Sequence[Case], folders: Folders) -> list[RunFolder]:

@@ -6,7 +6,7 @@ from mpi4py import MPI
 
 from fem.parameters import Injection, Leak, Materials, PatchParameters, SolverControl, TimeControl
 from fem.simulation import Simulation, build_model
-from geometry import Anatomy, MeshSize, cached_mesh
+from geometry import Anatomy, MeshSize, Source, cached_mesh
 from tests.fem.tissue import leaking_csf
 
 ML = 1e-6
@@ -14,7 +14,7 @@ ML = 1e-6
 
 def main() -> None:
     anatomy = Anatomy.from_table()
-    spine = cached_mesh(anatomy, ("L3", "L4"), MeshSize.named("draft"), [anatomy.needle_tip("L3/L4").point[2]])
+    spine = cached_mesh(anatomy, ("L3", "L4"), MeshSize.named("draft"), sources=[Source(anatomy.needle_tip("L3/L4"))])
     materials = Materials.from_table()
     leak = Leak("L3/L4", "dorsal", "midline", materials.hole.of_gauge(22))
     csf = leaking_csf(leak.conductance)

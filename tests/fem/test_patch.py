@@ -14,7 +14,7 @@ from fem.parameters import MMHG, Csf, Injection, Materials, PatchParameters, Sol
 from fem.patch import PatchModel
 from fem.paths import simulate_volumes
 from fem.simulation import MOBILITY_CHANGE, Simulation, build_model
-from geometry import Anatomy, MeshSize, cached_mesh
+from geometry import Anatomy, MeshSize, Source, cached_mesh
 
 ML = 1e-6
 RATE = 20 * ML / 60
@@ -23,8 +23,7 @@ RATE = 20 * ML / 60
 @pytest.fixture(scope="module")
 def spine():
     anatomy = Anatomy.from_table()
-    tip = anatomy.needle_tip("L3/L4").point[2]
-    return cached_mesh(anatomy, ("L2", "L4"), MeshSize.named("draft"), [tip])
+    return cached_mesh(anatomy, ("L2", "L4"), MeshSize.named("draft"), sources=[Source(anatomy.needle_tip("L3/L4"))])
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +99,7 @@ def test_a_mesh_that_is_too_coarse_for_the_source_is_refused(model, parameters, 
     tip = model.spine.needle_tip("L3/L4").point
     inside = np.linalg.norm(model.spine.points - tip, axis=1) < coarse.parameters.source_radius
     assert bool(inside.any()) == (radius_mm == 1.0)
-    with pytest.raises(ModelError, match=r"does not resolve the source at L3/L4 \(radius .* mm\): refine it there"):
+    with pytest.raises(ModelError, match=r"does not resolve the source at L3/L4 \(radius .*\): its edges .* needed"):
         coarse.site("L3/L4", "interlaminar", "midline", 0.0, transport)
 
 
@@ -299,7 +298,7 @@ def test_what_is_turned_inside_out_is_no_state(model):
 def test_the_dura_does_not_pass_through_the_cord(parameters):
     """A sac squeezed against the cord: with a law that has a stress beyond J = 0 some network is left inside out."""
     anatomy = Anatomy.from_table()
-    spine = cached_mesh(anatomy, ("T8", "T9"), MeshSize.named("draft"), [anatomy.needle_tip("T8/T9").point[2]])
+    spine = cached_mesh(anatomy, ("T8", "T9"), MeshSize.named("draft"), sources=[Source(anatomy.needle_tip("T8/T9"))])
     injection = replace(parameters.injections[0], interspace="T8/T9", volume=5 * ML)
     parameters = replace(parameters, injections=(injection,))
     simulation = Simulation(PatchModel(MPI.COMM_WORLD, spine, parameters), parameters)

@@ -11,7 +11,7 @@ from fem.patch import PatchModel
 from fem.paths import simulate
 from fem.posture import Posture
 from fem.simulation import Simulation
-from geometry import Anatomy, MeshSize, cached_mesh
+from geometry import Anatomy, MeshSize, Source, cached_mesh
 from tests.fem.tissue import SPREADING, leaking_csf
 
 ML = 1e-6
@@ -20,7 +20,7 @@ ML = 1e-6
 @pytest.fixture(scope="module")
 def spine():
     anatomy = Anatomy.from_table()
-    return cached_mesh(anatomy, ("L2", "L4"), MeshSize.named("draft"), [anatomy.needle_tip("L3/L4").point[2]])
+    return cached_mesh(anatomy, ("L2", "L4"), MeshSize.named("draft"), sources=[Source(anatomy.needle_tip("L3/L4"))])
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from fem.errors import SolverError
 from fem.parameters import MMHG, Injection, Leak, Materials, PatchParameters, Stop, TimeControl
 from fem.patch import PatchModel
 from fem.simulation import Simulation
-from geometry import Anatomy, MeshSize, cached_mesh
+from geometry import Anatomy, MeshSize, Source, cached_mesh
 from tests.fem.tissue import SPREADING, leaking_csf
 
 ML = 1e-6
@@ -35,7 +35,8 @@ def parameters():
 @pytest.fixture(scope="module")
 def model(parameters):
     anatomy = Anatomy.from_table()
-    spine = cached_mesh(anatomy, ("L2", "L4"), MeshSize.named("draft"), [anatomy.needle_tip("L3/L4").point[2]])
+    sources = [Source(anatomy.needle_tip(level)) for level in ("L2/L3", "L3/L4")]
+    spine = cached_mesh(anatomy, ("L2", "L4"), MeshSize.named("draft"), sources=sources)
     return PatchModel(MPI.COMM_WORLD, spine, parameters)
 
 

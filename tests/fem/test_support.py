@@ -14,7 +14,7 @@ from fem.laws.kinematics import FiniteStrain, SmallStrain
 from fem.parameters import MMHG, Csf, Injection, Materials, PatchParameters, TimeControl
 from fem.patch import PatchModel
 from fem.simulation import Simulation
-from geometry import Anatomy, MeshSize, cached_mesh
+from geometry import Anatomy, MeshSize, Source, cached_mesh
 from studies.verification.posing import vector_of
 from studies.verification.sliding import turned_ring
 from studies.verification.tangent import jacobian_error
@@ -26,7 +26,7 @@ STEPS = (1.5, 1.5)
 @pytest.fixture(scope="module")
 def spine():
     anatomy = Anatomy.from_table()
-    return cached_mesh(anatomy, ("L3", "L4"), MeshSize.named("draft"), [anatomy.needle_tip("L3/L4").point[2]])
+    return cached_mesh(anatomy, ("L3", "L4"), MeshSize.named("draft"), sources=[Source(anatomy.needle_tip("L3/L4"))])
 
 
 @pytest.fixture(scope="module")

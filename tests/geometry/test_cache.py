@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import geometry.cache
-from geometry import Anatomy, MeshSize, build_mesh, cached_mesh, mesh_key
+from geometry import Anatomy, MeshSize, Source, build_mesh, cached_mesh, mesh_key
 
 SPAN = ("L3", "L4")
 
@@ -27,12 +27,12 @@ def test_the_second_call_reads_what_the_first_one_wrote(
     anatomy: Anatomy, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = MeshSize.named("draft")
-    focus = [anatomy.interspace_z("L3/L4")]
-    built = build_mesh(anatomy, SPAN, size, focus)
-    cached_mesh(anatomy, SPAN, size, focus)
+    focus, sources = [anatomy.interspace_z("L3/L4")], [Source(anatomy.needle_tip("L3/L4"))]
+    built = build_mesh(anatomy, SPAN, size, focus, sources)
+    cached_mesh(anatomy, SPAN, size, focus, sources)
     assert [path.suffix for path in folder.iterdir()] == [".npz"]
     monkeypatch.setattr(geometry.cache, "build_mesh", _refuse_to_build)
-    read = cached_mesh(anatomy, SPAN, size, focus)
+    read = cached_mesh(anatomy, SPAN, size, focus, sources)
     for name, value in vars(built).items():
         other = getattr(read, name)
         if isinstance(value, np.ndarray):
