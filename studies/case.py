@@ -210,7 +210,9 @@ class AnatomySection(Section):
         description="levels modelled, cranial to caudal; default six segments to each side of injections and leaks",
     )
     mesh: Annotated[str, BeforeValidator(_file)] | None = Field(
-        default=None, description="a tetrahedral mesh of your own, in millimetres, in place of the table"
+        default=None,
+        description="a tetrahedral mesh of your own, in millimetres, in place of the table; "
+        "edges within an injection's source are split to half its radius",
     )
     overrides: Annotated[dict[str, AnatomyOverride], BeforeValidator(_overrides), AfterValidator(_right_place)] = Field(
         default_factory=dict, description="by level: what differs from the table"

@@ -70,7 +70,7 @@ def paths(model, parameters):
 
 def test_a_step_in_which_the_space_opens_too_far_for_its_mobility_is_refused(model, parameters):
     (injection,) = parameters.injections
-    simulation = Simulation(model, replace(parameters, injections=(replace(injection, rate=6 * RATE),)))
+    simulation = Simulation(model, replace(parameters, injections=(replace(injection, rate=2 * RATE),)))
     before = repr(simulation.row())  # NaN is not equal to itself
     with pytest.raises(SolverError, match="opens too fast"):
         simulation.step(1.0)
@@ -91,14 +91,11 @@ def test_nothing_injected_changes_nothing_in_three_days(model, parameters):
     assert simulation.state.iterations == 0
 
 
-@pytest.mark.parametrize("radius_mm", [0.5, 1.0])  # no vertex within it, and fewer than four
+@pytest.mark.parametrize("radius_mm", [0.1, 1.0, 3.0])
 def test_a_mesh_that_is_too_coarse_for_the_source_is_refused(model, parameters, radius_mm):
-    coarse = copy(model)  # a mesh of one's own may have any size; here the source shrinks instead
+    coarse = copy(model)  # here the source shrinks in the place of a coarser mesh
     coarse.parameters = replace(parameters, source_radius=1e-3 * radius_mm)
     transport = Simulation(model, parameters).course.transport
-    tip = model.spine.needle_tip("L3/L4").point
-    inside = np.linalg.norm(model.spine.points - tip, axis=1) < coarse.parameters.source_radius
-    assert bool(inside.any()) == (radius_mm == 1.0)
     with pytest.raises(ModelError, match=r"does not resolve the source at L3/L4 \(radius .*\): its edges .* needed"):
         coarse.site("L3/L4", "interlaminar", "midline", 0.0, transport)
 
