@@ -122,11 +122,12 @@ class Invariance(Problem):
 
     def _mirror(self, span: Sequence[str], interspace: str) -> dict[str, float]:
         rows = []
-        for side in ("left", "right"):
-            case = case_of(span, interspace, side=side, offset="3 mm")
-            spine, parameters = spine_and_parameters(case, TIGHT)
-            model = PatchModel(self.comm, spine if side == "left" else spine.mirrored(), parameters)
-            simulation = Simulation(model, parameters)
+        left, right = (case_of(span, interspace, side=side, offset="3 mm") for side in ("left", "right"))
+        spine, parameters = spine_and_parameters(left, TIGHT)
+        other = spine_and_parameters(right, TIGHT)[1]
+        for mesh, posed in ((spine, parameters), (spine.mirrored(), other)):
+            model = PatchModel(self.comm, mesh, posed)
+            simulation = Simulation(model, posed)
             simulation.step(0.5)
             rows.append(simulation.row()[0])
         return {"mirror image: row": row_difference(*rows)}

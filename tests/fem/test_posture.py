@@ -61,7 +61,7 @@ def leaking(materials, **mechanisms):
     return PatchParameters(
         materials,
         leaking_csf(conductance),
-        (Injection("L3/L4", 2 * ML, 20 * ML / 60),),
+        (Injection("L3/L4", 5 * ML, 20 * ML / 60),),
         TimeControl(follow_up=3 * 3600.0, injection_step=6.0, max_step=300.0, late_step=1.0),
         leaks=(Leak("L3/L4", "dorsal", "midline", conductance),),
         mechanisms=Mechanisms(**mechanisms),
@@ -106,20 +106,20 @@ def test_orthostatic_low_pressure_and_its_correction_are_read_off_one_case(spine
     assert 0.5 * gained < after - before < gained
     # and so is the plug's part of it, without which the rest is what the patch that fills the canal keeps from the sac
     plug = found[True].last["rise_from_plug_mmHg"]
-    assert plug > 0.15  # as above: enough to compare
+    assert plug > 0.1  # enough to compare: pressures upright are found to 1e-6 mmHg
     assert 0.5 * plug < after - found[False].figures["csf_pressure_upright_after_mmHg"] < plug
 
 
 def test_a_look_upright_leaves_the_run_as_it_is(spine):
     parameters = leaking(Materials.from_table())
     simulation = Simulation(PatchModel(MPI.COMM_WORLD, spine, parameters), parameters)
-    simulation.step(3.0)
+    simulation.step(1.0)
     before = repr(simulation.row())
     assert simulation.upright() < simulation.state.pressure["cranial"] - 0.5 * MMHG
     assert repr(simulation.row()) == before
-    simulation.step(3.0)
+    simulation.step(1.0)
     after = repr(simulation.row())
     simulation = Simulation(simulation.model, parameters)
-    simulation.step(3.0)
-    simulation.step(3.0)
+    simulation.step(1.0)
+    simulation.step(1.0)
     assert repr(simulation.row()) == after

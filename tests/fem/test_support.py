@@ -60,8 +60,8 @@ def test_bonded_contents_do_not_pay_for_the_alternative(spine, parameters, slidi
     on_bone = bonded.domain.facet_indices(("bone",))
     held = fem.locate_dofs_topological(bonded.poro.space.sub(0), 2, on_bone)
     assert np.isin(held, bonded.poro.fixed_dofs).all()
-    # and sliding is something else: by more than the 0.1 % that its numerical stiffness makes
-    assert abs(sliding[1]["csf_displaced_mL"] / row["csf_displaced_mL"] - 1) > 5e-3
+    # and sliding is something else: by several times what doubling its numerical stiffness makes
+    assert abs(sliding[1]["csf_displaced_mL"] / row["csf_displaced_mL"] - 1) > 4e-3
 
 
 def test_contents_move_along_the_wall_and_not_through_it(sliding):
@@ -80,8 +80,8 @@ def test_a_stiffer_wall_gives_the_same(spine, parameters, sliding):
     stiff = replace(parameters, materials=Materials.from_table({"bone.normal_stiffness": 2e9}))
     row = injected(spine, stiff)[1]
     for name in ("csf_displaced_mL", "csf_pressure_rise_mmHg", "epidural_pressure_needle_mmHg", "sac_area_min_ratio"):
-        # twice the table's; the effect of sliding itself is some 1 to 5 %
-        assert sliding[1][name] == pytest.approx(row[name], rel=3e-3), name
+        # twice the table's; sliding itself is some 1 to 5 %, at the needle, which lies beside the bone, 10 to 20 %
+        assert sliding[1][name] == pytest.approx(row[name], rel=1e-2 if "needle" in name else 3e-3), name
 
 
 @pytest.mark.parametrize("kinematics", [SmallStrain(), FiniteStrain()])
