@@ -23,7 +23,7 @@ def main() -> None:
     solver = SolverControl(volume_tolerance=3e-10, force_tolerance=1e-10)
     parameters = PatchParameters(materials, csf, (injection,), TimeControl(), solver, leaks=(leak,))
     simulation = Simulation(build_model(MPI.COMM_WORLD, spine, parameters), parameters)
-    for length in (0.5, 1.0, 1.0, 1.5, 2.0, 3.0, 3.0, 3.0, 300.0, 300.0, 600.0):
+    for length in (0.5, 1.0, 1.0, 1.5, 2.0, 3.0, 3.0, 3.0, 30.0, 60.0, 195.0, 300.0, 600.0):
         simulation.step(length)
     row, _ = simulation.row()
     if MPI.COMM_WORLD.rank == 0:
