@@ -20,6 +20,7 @@ from fem.laws.rheology import Carreau, Newtonian, Rheology
 from fem.laws.solids import NeoHookean
 from fem.laws.storage import SaturatingVeins
 from fem.needle import needle_table
+from geometry import SOURCE_RADIUS
 
 TABLE = Path(__file__).parent / "data" / "parameters.csv"
 
@@ -424,7 +425,7 @@ class PatchParameters:
     injections: tuple[Injection, ...]
     time: TimeControl = TimeControl()
     solver: SolverControl = SolverControl()
-    source_radius: float = 4e-3
+    source_radius: float = SOURCE_RADIUS
     kinematics: str = "finite"
     contact: str = "bonded"
     leaks: tuple[Leak, ...] = ()

@@ -34,7 +34,7 @@ READ_OUTS = (3 * 3600.0, 3 * 86400.0)
 
 MOBILITY_CHANGE = 100.0
 """Factor by which a step may change the mobility of a vertex, which it takes from its beginning [1]. Beyond, a needle
-tip blows up in one step and offers no resistance in the next. Midline, 20 mL/min: 20 in a first step of 1 s."""
+tip blows up in one step and offers no resistance in the next."""
 
 ROUND_OFF = 100 * float(np.finfo(float).eps)
 """Relative round-off of a sum of flows over the vertices of a cut [1]."""

@@ -21,7 +21,6 @@ from .size import SOURCE_RADIUS
 
 EDGES_ACROSS = 2
 """Edges that a source's radius has to be divided into (h <= r/2)."""
-_ENDS = np.array(list(combinations(range(4), 2)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +40,13 @@ class Source:
         return np.isin(mesh.subregion, [int(part) for part in self.tip.subregions])
 
     def meets(self, ends: FloatArray) -> BoolArray:
-        """Whether the middle of each edge (e, 2, 3) lies within the radius."""
-        within: BoolArray = np.linalg.norm(ends.mean(axis=1) - self.tip.point, axis=1) < self.radius
+        """Whether each edge (e, 2, 3) has its middle within the radius, or the tip in the ball over it."""
+        reach = np.maximum(self.radius, 0.5 * _lengths(ends))  # cells may be larger than a source between their edges
+        within: BoolArray = np.linalg.norm(ends.mean(axis=1) - self.tip.point, axis=1) < reach
         return within
 
     def longest_edge(self, mesh: SpineMesh) -> float:
-        """Length of the longest edge (m) whose middle lies in the source; 0 where there is none."""
+        """Length of the longest edge (m) that the source meets; 0 where there is none."""
         edges, _ = _edges(mesh.cells[self.holding(mesh)])
         ends = mesh.points[edges]
         return float(_lengths(ends[self.meets(ends)]).max(initial=0.0))
@@ -70,15 +70,16 @@ def _resolved(mesh: SpineMesh, source: Source) -> SpineMesh:
         wanted[wanted] = source.meets(ends[wanted])
         if not wanted.any():
             return mesh
-        mesh = _split(mesh, edges, of_cell, _terminal(_order(ends, length), wanted, of_cell))
+        mesh = _split(mesh, edges[_terminal(_order(ends, length), wanted, of_cell)])
 
 
-def _edges(cells: IntArray) -> tuple[IntArray, IntArray]:
-    """Edges (e, 2), each once, and the six of every cell (m, 6)."""
-    pairs = np.sort(cells[:, _ENDS].reshape(-1, 2), axis=1)
-    count = int(cells.max()) + 1
-    keys, of_cell = np.unique(pairs[:, 0] * count + pairs[:, 1], return_inverse=True)
-    return np.column_stack(np.divmod(keys, count)), of_cell.reshape(-1, len(_ENDS))
+def _edges(simplices: IntArray) -> tuple[IntArray, IntArray]:
+    """Edges (e, 2), each once, and those of every simplex (m, 3 or 6)."""
+    ends = np.array(list(combinations(range(simplices.shape[1]), 2)))
+    pairs = np.sort(simplices[:, ends].reshape(-1, 2), axis=1)
+    count = int(simplices.max()) + 1
+    keys, numbers = np.unique(pairs[:, 0] * count + pairs[:, 1], return_inverse=True)
+    return np.column_stack(np.divmod(keys, count)), numbers.reshape(-1, len(ends))
 
 
 def _lengths(ends: FloatArray) -> FloatArray:
@@ -111,35 +112,18 @@ def _terminal(rank: IntArray, wanted: BoolArray, of_cell: IntArray) -> IntArray:
     return chosen
 
 
-def _split(mesh: SpineMesh, edges: IntArray, of_cell: IntArray, chosen: IntArray) -> SpineMesh:
-    """Split edges that share no cell."""
-    middle = np.full(len(edges), -1)
-    middle[chosen] = len(mesh.points) + np.arange(len(chosen))
-    points = np.concatenate([mesh.points, mesh.points[edges[chosen]].mean(axis=1)])
-    cell, local = np.nonzero(middle[of_cell] >= 0)
-    edge = of_cell[cell, local]
-    cells = _halved(mesh.cells, cell, edges[edge], middle[edge])
-    # a facet's edge is an edge of its cell
-    number = {(a, b): m for (a, b), m in zip(edges[chosen].tolist(), middle[chosen].tolist(), strict=True)}
-    pairs = np.sort(mesh.facets[:, [[0, 1], [0, 2], [1, 2]]], axis=2)
-    touched = np.isin(pairs, edges[chosen]).all(axis=2)
-    found = [
-        (k, pair, number[pair]) for k, j in np.argwhere(touched) if (pair := tuple(pairs[k, j].tolist())) in number
-    ]
-    facet = np.array([entry[0] for entry in found], dtype=np.int64)
-    facets = _halved(
-        mesh.facets,
-        facet,
-        np.array([entry[1] for entry in found], dtype=np.int64).reshape(-1, 2),
-        np.array([entry[2] for entry in found], dtype=np.int64),
-    )
+def _split(mesh: SpineMesh, chosen: IntArray) -> SpineMesh:
+    """Split edges (k, 2) that share no cell, and so no facet."""
+    middle = len(mesh.points) + np.arange(len(chosen))
+    cells, cell = _halved(mesh.cells, chosen, middle)
+    facets, facet = _halved(mesh.facets, chosen, middle)
 
     def kept(values: IntArray, which: IntArray) -> IntArray:
         return np.concatenate([values, values[which]])
 
     return replace(
         mesh,
-        points=points,
+        points=np.concatenate([mesh.points, mesh.points[chosen].mean(axis=1)]),
         cells=cells,
         region=kept(mesh.region, cell),
         subregion=kept(mesh.subregion, cell),
@@ -150,13 +134,21 @@ def _split(mesh: SpineMesh, edges: IntArray, of_cell: IntArray, chosen: IntArray
     )
 
 
-def _halved(simplices: IntArray, which: IntArray, ends: IntArray, middle: IntArray) -> IntArray:
-    """Simplices of which some are cut in two: the half with the edge's first end in place, the other one appended."""
+def _halved(simplices: IntArray, chosen: IntArray, middle: IntArray) -> tuple[IntArray, IntArray]:
+    """Simplices, those with a chosen edge (k, 2) cut in two, and which were cut: their other halves follow."""
+    edges, of_simplex = _edges(simplices)
+    count = int(max(simplices.max(), chosen.max())) + 1
+    _, here, there = np.intersect1d(edges @ [count, 1], chosen @ [count, 1], return_indices=True)
+    cut = np.full(len(edges), -1)
+    cut[here] = there
+    which, local = np.nonzero(cut[of_simplex] >= 0)
+    number = cut[of_simplex[which, local]]
     halves = []
     for end in (1, 0):
         half = simplices[which]
-        half[half == ends[:, [end]]] = np.broadcast_to(middle[:, None], half.shape)[half == ends[:, [end]]]
+        row, column = np.nonzero(half == chosen[number, end][:, None])
+        half[row, column] = middle[number[row]]
         halves.append(half)
     out = simplices.copy()
     out[which] = halves[0]
-    return np.concatenate([out, halves[1]])
+    return np.concatenate([out, halves[1]]), which
