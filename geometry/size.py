@@ -8,9 +8,9 @@ from .errors import MeshError
 
 SOURCE_RADIUS = 4e-3
 """Radius (m) of the injection source unless another one is asked for."""
-NAMED_LENGTHS = {"draft": 4.0e-3, "default": 2.5e-3, "fine": 1.6e-3}
+NAMED_LENGTHS = {"draft": 5.0e-3, "default": 4.0e-3, "fine": 2.5e-3}
 """Reference edge length (m) of the named sizes."""
-LENGTH_LIMITS = (0.5e-3, 4.5e-3)
+LENGTH_LIMITS = (0.5e-3, 5.0e-3)
 _ROUND_OFF = 1e-9
 
 # Nominal arcs of a lumbar section (m); a count is its arc over the reference length.

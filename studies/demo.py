@@ -20,7 +20,6 @@ from studies.worker import DONE, FAILED, INTERRUPTED
 
 CASES: Final = Path(__file__).parent / "cases"
 STUDIES: Final = {"volume-level": "demo.toml", "higuchi": "higuchi.toml", "pratt": "pratt.toml"}
-MESH: Final = 'mesh.size="draft"'
 REFERENCE: Final = {
     "reference": "reference.toml",
     "coverage": "coverage.toml",
@@ -31,7 +30,7 @@ REFERENCE_TABLE: Final = "reference.csv"
 
 
 def demo(out: Path, jobs: int | None = None) -> int:
-    """The main job, at the draft mesh; a second call only looks.
+    """The main job; a second call only looks.
 
     Returns:
         Exit status.
@@ -39,7 +38,7 @@ def demo(out: Path, jobs: int | None = None) -> int:
     Raises:
         InputError: the folder holds something else.
     """
-    return _studies(out, STUDIES, [MESH], jobs)
+    return _studies(out, STUDIES, (), jobs)
 
 
 def reference(out: Path, settings: Sequence[str] = (), jobs: int | None = None, only_collect: bool = False) -> int:
@@ -47,7 +46,7 @@ def reference(out: Path, settings: Sequence[str] = (), jobs: int | None = None, 
 
     Args:
         out: folder; the sweeps are folders in it.
-        settings: KEY=VALUE for every study, such as another size of the mesh than draft.
+        settings: KEY=VALUE for every study, such as another size of the mesh.
         jobs: cases at a time.
         only_collect: compute nothing; table and figures of whatever has finished.
 
@@ -57,7 +56,7 @@ def reference(out: Path, settings: Sequence[str] = (), jobs: int | None = None, 
     Raises:
         InputError: the folder holds something else.
     """
-    status = _collected(out) if only_collect else _studies(out, REFERENCE, [MESH, *settings], jobs)
+    status = _collected(out) if only_collect else _studies(out, REFERENCE, settings, jobs)
     if status != INTERRUPTED and (out / "reference" / TABLE).is_file():
         shutil.copyfile(out / "reference" / TABLE, out / REFERENCE_TABLE)
         draw_sweep(out / "reference", out / PICTURES)
@@ -82,8 +81,8 @@ def _studies(out: Path, studies: Mapping[str, str], settings: Sequence[str], job
     for name, plan in plans.items():
         check(plan, out / name, resume=False)
     sweeps = [prepare(plan, out / name) for name, plan in plans.items()]
-    mesh = f" at {settings[0]}" if settings else ""
-    say(f"{sum(len(plan.cases) for plan in plans.values())} cases{mesh}; interrupt and call again at will")
+    asked = f" with {', '.join(settings)}" if settings else ""
+    say(f"{sum(len(plan.cases) for plan in plans.values())} cases{asked}; interrupt and call again at will")
     status = execute(sweeps, jobs, label=out.name)
     if status == INTERRUPTED:
         return status

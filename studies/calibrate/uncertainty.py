@@ -20,7 +20,7 @@ from studies.calibrate import RESULT
 from studies.calibrate.study import NORMAL_95, written
 from studies.compare import Comparison, gather
 from studies.console import complain, say
-from studies.demo import CASES, MESH
+from studies.demo import CASES
 from studies.errors import InputError
 from studies.files import read_json, replacing
 from studies.study import Plan, read_study
@@ -101,7 +101,7 @@ def uncertainty(calibration: Path, out: Path, jobs: int | None = None, simulator
 
 
 def _plans(values: Mapping[str, Any]) -> dict[str, Plan]:
-    settings = [MESH, *(f"{key}={value}" for key, value in values.items())]
+    settings = [f"{key}={value}" for key, value in values.items()]
     return {name: read_study(CASES / file, vary, settings) for name, (file, vary) in PROTOCOLS.items()}
 
 

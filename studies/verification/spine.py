@@ -1,4 +1,4 @@
-"""The patient's model as problems pose it: short spans on the draft mesh, made from case files like any other."""
+"""The patient's model as problems pose it: short spans, made from case files like any other."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ TIGHT = SolverControl(force_tolerance=1e-9, volume_tolerance=1e-10)
 
 
 def case_of(span: Sequence[str], interspace: str, **injection: Any) -> Case:
-    """Resolved case on the draft mesh: 1 mL of blood at an interspace, unless the injection's keys say otherwise."""
+    """Resolved case: 1 mL of blood at an interspace, unless the injection's keys say otherwise."""
     step = {"level": interspace, "volume": "1 mL"} | injection
-    return resolve(validate_case({"anatomy": {"span": list(span)}, "mesh": {"size": "draft"}, "injection": [step]}))
+    return resolve(validate_case({"anatomy": {"span": list(span)}, "injection": [step]}))
 
 
 def spine_and_parameters(case: Case, solver: SolverControl | None = None) -> tuple[SpineMesh, PatchParameters]:

@@ -14,7 +14,7 @@ ML = 1e-6
 
 def main() -> None:
     anatomy = Anatomy.from_table()
-    spine = cached_mesh(anatomy, ("L3", "L4"), MeshSize.named("draft"), sources=[Source(anatomy.needle_tip("L3/L4"))])
+    spine = cached_mesh(anatomy, ("L3", "L4"), MeshSize.named("default"), sources=[Source(anatomy.needle_tip("L3/L4"))])
     materials = Materials.from_table()
     leak = Leak("L3/L4", "dorsal", "midline", materials.hole.of_gauge(22))
     csf = leaking_csf(leak.conductance)

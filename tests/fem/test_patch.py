@@ -23,7 +23,7 @@ RATE = 20 * ML / 60
 @pytest.fixture(scope="module")
 def spine():
     anatomy = Anatomy.from_table()
-    return cached_mesh(anatomy, ("L2", "L4"), MeshSize.named("draft"), sources=[Source(anatomy.needle_tip("L3/L4"))])
+    return cached_mesh(anatomy, ("L2", "L4"), MeshSize.named("default"), sources=[Source(anatomy.needle_tip("L3/L4"))])
 
 
 @pytest.fixture(scope="module")
@@ -295,7 +295,7 @@ def test_what_is_turned_inside_out_is_no_state(model):
 def test_the_dura_does_not_pass_through_the_cord(parameters):
     """A sac squeezed against the cord: with a law that has a stress beyond J = 0 some network is left inside out."""
     anatomy = Anatomy.from_table()
-    spine = cached_mesh(anatomy, ("T8", "T9"), MeshSize.named("draft"), sources=[Source(anatomy.needle_tip("T8/T9"))])
+    spine = cached_mesh(anatomy, ("T8", "T9"), MeshSize.named("default"), sources=[Source(anatomy.needle_tip("T8/T9"))])
     injection = replace(parameters.injections[0], interspace="T8/T9", volume=5 * ML)
     parameters = replace(parameters, injections=(injection,))
     simulation = Simulation(PatchModel(MPI.COMM_WORLD, spine, parameters), parameters)

@@ -20,7 +20,7 @@ ML = 1e-6
 @pytest.fixture(scope="module")
 def spine():
     anatomy = Anatomy.from_table()
-    return cached_mesh(anatomy, ("L2", "L4"), MeshSize.named("draft"), sources=[Source(anatomy.needle_tip("L3/L4"))])
+    return cached_mesh(anatomy, ("L2", "L4"), MeshSize.named("default"), sources=[Source(anatomy.needle_tip("L3/L4"))])
 
 
 @pytest.fixture(scope="module")

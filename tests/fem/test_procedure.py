@@ -36,7 +36,7 @@ def parameters():
 def model(parameters):
     anatomy = Anatomy.from_table()
     sources = [Source(anatomy.needle_tip(level)) for level in ("L2/L3", "L3/L4")]
-    spine = cached_mesh(anatomy, ("L2", "L4"), MeshSize.named("draft"), sources=sources)
+    spine = cached_mesh(anatomy, ("L2", "L4"), MeshSize.named("default"), sources=sources)
     return PatchModel(MPI.COMM_WORLD, spine, parameters)
 
 

@@ -26,7 +26,7 @@ def _refuse_to_build(*_: object) -> None:
 def test_the_second_call_reads_what_the_first_one_wrote(
     anatomy: Anatomy, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    size = MeshSize.named("draft")
+    size = MeshSize.named("default")
     focus, sources = [anatomy.interspace_z("L3/L4")], [Source(anatomy.needle_tip("L3/L4"))]
     built = build_mesh(anatomy, SPAN, size, focus, sources)
     cached_mesh(anatomy, SPAN, size, focus, sources)
@@ -44,7 +44,7 @@ def test_the_second_call_reads_what_the_first_one_wrote(
 
 @pytest.mark.parametrize("damage", [b"", b"not a mesh", None])
 def test_a_damaged_entry_is_built_anew(anatomy: Anatomy, folder: Path, damage: bytes | None) -> None:
-    size = MeshSize.named("draft")
+    size = MeshSize.named("default")
     first = cached_mesh(anatomy, SPAN, size)
     path = next(folder.iterdir())
     whole = path.read_bytes()
@@ -55,7 +55,7 @@ def test_a_damaged_entry_is_built_anew(anatomy: Anatomy, folder: Path, damage: b
 
 
 def test_a_flipped_byte_is_noticed(anatomy: Anatomy, folder: Path) -> None:
-    size = MeshSize.named("draft")
+    size = MeshSize.named("default")
     cached_mesh(anatomy, SPAN, size)
     path = next(folder.iterdir())
     whole = bytearray(path.read_bytes())
@@ -68,17 +68,17 @@ def test_an_unwritable_folder_is_no_error(anatomy: Anatomy, tmp_path: Path, monk
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(blocked))
-    assert len(cached_mesh(anatomy, SPAN, MeshSize.named("draft")).cells) > 0
+    assert len(cached_mesh(anatomy, SPAN, MeshSize.named("default")).cells) > 0
 
 
 def test_the_key_depends_on_every_input_but_not_on_the_size_s_name(anatomy: Anatomy) -> None:
-    size = MeshSize.named("draft")
+    size = MeshSize.named("default")
     base = mesh_key(anatomy, SPAN, size, [0.12])
     assert base == mesh_key(Anatomy.from_table(), SPAN, MeshSize.from_length(4.0e-3, "mine"), [0.12])
     others = {
         mesh_key(Anatomy.from_table({"L3": {"sac_ap": 0.0135}}), SPAN, size, [0.12]),
         mesh_key(anatomy, ("L3", "L5"), size, [0.12]),
-        mesh_key(anatomy, SPAN, MeshSize.named("default"), [0.12]),
+        mesh_key(anatomy, SPAN, MeshSize.named("fine"), [0.12]),
         mesh_key(anatomy, SPAN, size, [0.121]),
         mesh_key(anatomy, SPAN, size, [0.12], refine_radius=0.02),
     }

@@ -57,7 +57,7 @@ def test_subregions_slabs_and_tips_are_recovered(lumbar: SpineMesh, tmp_path: Pa
 
 
 def test_a_mesh_below_the_conus_needs_no_cord(anatomy: Anatomy, tmp_path: Path) -> None:
-    write_mesh(build_mesh(anatomy, ("L3", "L5"), MeshSize.named("draft")), tmp_path / "spine.msh")
+    write_mesh(build_mesh(anatomy, ("L3", "L5"), MeshSize.named("default")), tmp_path / "spine.msh")
     read = read_mesh(tmp_path / "spine.msh")
     assert not (read.region == Region.CORD).any()
     assert not read.sac_closed

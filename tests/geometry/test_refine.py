@@ -19,7 +19,7 @@ APPROACHES = [
 
 @pytest.fixture(scope="module")
 def plain(anatomy: Anatomy) -> SpineMesh:
-    return build_mesh(anatomy, ("L2", "L5"), MeshSize.named("draft"), [anatomy.interspace_z("L3/L4")])
+    return build_mesh(anatomy, ("L2", "L5"), MeshSize.named("default"), [anatomy.interspace_z("L3/L4")])
 
 
 @pytest.mark.parametrize(("approach", "side"), APPROACHES)

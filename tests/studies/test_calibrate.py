@@ -93,7 +93,7 @@ def test_the_fit_is_the_most_probable_point_with_its_posterior(fitted):
     assert result["correlation"][KEYS[0]][KEYS[1]] == pytest.approx(correlation, abs=0.08)
     assert result["converged"]
     assert [row["cost"] for row in result["path"]] == sorted((row["cost"] for row in result["path"]), reverse=True)
-    assert result["mesh"][0].startswith("draft")
+    assert result["mesh"][0].startswith("default")
 
 
 def test_a_path_of_volumes_is_computed_once_and_no_point_twice(fitted):

@@ -20,7 +20,6 @@ from studies.resolve import build_anatomy, patch_parameters, resolve
 
 CASES = Path(__file__).parents[2] / "studies" / "cases"
 CHEAP = (
-    "mesh.size=draft",
     "solver.kinematics=small",
     "output.fields=false",
     "time.first_step=5s",

@@ -14,13 +14,13 @@ PLACES = [("interlaminar", "midline"), ("transforaminal", "left"), ("foraminal",
 
 def case(approach: str, side: str, **more) -> Case:
     injection = {"level": "L3/L4", "volume": "5 mL", "approach": approach, "side": side}
-    return resolve(validate_case({"injection": [injection], "mesh": {"size": "draft"}, **more}))
+    return resolve(validate_case({"injection": [injection], **more}))
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory):
     path = tmp_path_factory.mktemp("own") / "spine.msh"
-    write_mesh(build_mesh(Anatomy.from_table(), ("L2", "L5"), MeshSize.named("draft")), path)
+    write_mesh(build_mesh(Anatomy.from_table(), ("L2", "L5"), MeshSize.named("default")), path)
     return path
 
 

@@ -23,8 +23,8 @@ from studies.verification.production import HEADLINES, read_production
 from studies.verification.production_report import stated_errors
 
 STUDY = Path(__file__).parents[2] / "studies" / "cases" / "production.toml"
-CELLS = {"4": 8_000, "2.5": 30_000, "2": 44_000, "1.6": 60_000}
-LENGTH = {"draft": "4", "default": "2.5", "2 mm": "2", "fine": "1.6"}
+CELLS = {"5": 3_375, "4": 8_000, "2.5": 30_000, "2": 44_000, "1.6": 60_000}
+LENGTH = {"draft": "5", "default": "4", "fine": "2.5", "2 mm": "2", "1.6 mm": "1.6"}
 
 DISPLACED, STATIC, SAC, CORD = (
     "csf_displaced_peak_mL",
@@ -138,7 +138,7 @@ def test_every_study_is_found(folder: Path) -> None:
     assert production.missing == ()
     sizes = {part.kind.name: len(part.members) for part in production.parts}
     assert sizes == {
-        "mesh": 4,
+        "mesh": 5,
         "steps": 3,
         "window": 2,
         "network": 4,
@@ -151,8 +151,8 @@ def test_every_study_is_found(folder: Path) -> None:
     assert "resorbed_mL" not in production.quantities  # zero says nothing
     mesh = production.part("mesh")
     assert mesh is not None
-    assert [member.label for member in mesh.members] == ["fine", "2 mm", "default", "draft"]
-    assert mesh.members[mesh.reference].label == "draft"
+    assert [member.label for member in mesh.members] == ["1.6 mm", "2 mm", "fine", "default", "draft"]
+    assert mesh.members[mesh.reference].label == "default"
 
 
 def test_known_orders_limits_and_bands(folder: Path) -> None:
@@ -191,7 +191,7 @@ def test_command_writes_tables_figure_and_stated_errors(
     assert float(rows["mesh", DISPLACED]["order"]) == pytest.approx(2.0, rel=1e-8)
     assert rows["mesh", SAC]["order"] == ""
     assert float(rows["window", DISPLACED]["error_percent"]) == pytest.approx(1.0)
-    assert "draft = " in rows["mesh", DISPLACED]["values"]
+    assert "default = " in rows["mesh", DISPLACED]["values"]
     page = (out / "production.md").read_text(encoding="utf-8")
     assert page.count("### ") == 8
     assert f"| `{DISPLACED}` |" in page
@@ -201,8 +201,8 @@ def test_command_writes_tables_figure_and_stated_errors(
     with (out / "mesh_error.csv").open(encoding="utf-8") as stream:
         errors = {row["size"]: row["error"] for row in csv.DictReader(stream)}
     # 1.25 times 0.4 h^2/(1 - 0.4 h^2), h = 1/2
-    assert errors["draft"].startswith("displaced CSF 14 %; static epidural rise ")
-    assert errors["fine"].startswith("displaced CSF 3.3 %")  # the same with h of 60 000 cells
+    assert errors["default"].startswith("displaced CSF 14 %; static epidural rise ")
+    assert errors["1.6 mm"].startswith("displaced CSF 3.3 %")  # the same with h of 60 000 cells
     assert errors[DEFAULT_STEPS].startswith("displaced CSF 2.5 %")  # 1.25 times 2/102
     with (out / "spinal_share.csv").open(encoding="utf-8") as stream:
         ratios = {row["quantity"]: row for row in csv.DictReader(stream)}
