@@ -132,4 +132,4 @@ def test_the_committed_ensembles_stay_within_the_tabulated_ranges(name, paths):
     for key, entry in ranges.items():
         low, high = (float(str(entry[end]).split()[0]) for end in ("low", "high"))
         assert tabulated[key].low <= low < high <= tabulated[key].high, key
-    assert all(case.case.mesh.size == "default" and not case.case.output.fields for case in plan.cases)
+    assert all(case.case.mesh.size == "draft" and not case.case.output.fields for case in plan.cases)
