@@ -218,6 +218,9 @@ class Injectate:
         share: Array = self.contents.injected.sum(axis=0) / self.transport.volume
         return share
 
-    def holding_pressure(self) -> float:
-        """Pressure that the strongest clot of the course holds across a hole [Pa]."""
-        return max((law.holding_pressure for law in self.laws if law is not None), default=0.0)
+    def holding_pressure(self) -> Array:
+        """Pressure that the clot at the active vertices holds across a hole, mean of its materials [Pa]."""
+        clot = self.contents.clot
+        whole = clot.sum(axis=0)
+        held = np.array([0.0 if law is None else law.holding_pressure for law in self.laws]) @ clot
+        return np.divide(held, whole, out=np.zeros_like(whole), where=whole > 0)

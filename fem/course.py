@@ -266,15 +266,20 @@ class Course:
 
     # -- what is reported --------------------------------------------------------------------------------------------
 
-    def coverage(self) -> dict[str, float]:
-        """What leaks do, and what covers them and the root sleeve that the course aims at; NaN without."""
+    def coverage(self, threshold: float) -> dict[str, float]:
+        """How far injected content of at least a threshold [1] covers the leaks and the sleeve that is aimed at."""
+        injected = self.injectate.injected()
+        return {
+            "leak_coverage": self.leaks.coverage(injected, threshold),
+            "sleeve_coverage": self._sleeve.coverage(injected, threshold),
+        }
+
+    def leaking(self) -> dict[str, float]:
+        """What leaks do, and the clot on them; NaN without."""
         injectate, nothing = self.injectate, float("nan")
-        injected = injectate.injected()
         flow = self.state.openness.flow.sum() * self.model.copies
         return {
             "leak_flow_mL_per_min": flow * 6e7 if self.model.patches else nothing,
             "leak_openness": self.leaks.openness(self.state.openness),
-            "leak_coverage": self.leaks.coverage(injected),
             "leak_clot_thickness_mm": self.leaks.thickness(injectate.contents.clot.sum(axis=0)) * 1e3,
-            "sleeve_coverage": self._sleeve.coverage(injected),
         }

@@ -106,19 +106,21 @@ class Openness:
 
     Attributes:
         seal: share closed by adherent clot [1].
+        holding: pressure that this clot holds [Pa].
         blown: whether a plug gave way since the last injection began.
         flow: through the modelled part in the last step, out of the sac less into it [m^3/s].
         drop: CSF less epidural pressure [Pa].
     """
 
     seal: Array
+    holding: Array
     blown: Array
     flow: Array
     drop: Array
 
     def copy(self) -> Openness:
         """An independent copy."""
-        return Openness(self.seal.copy(), self.blown.copy(), self.flow.copy(), self.drop.copy())
+        return Openness(*(array.copy() for array in (self.seal, self.holding, self.blown, self.flow, self.drop)))
 
 
 class Leaks:
@@ -155,27 +157,28 @@ class Leaks:
     def at_rest(self, drop: Array) -> Openness:
         """Open leaks that carry their baseline flow."""
         count = len(self.patches)
-        return Openness(np.zeros(count), np.zeros(count, dtype=bool), self.baseline.copy(), drop)
+        return Openness(np.zeros(count), np.zeros(count), np.zeros(count, dtype=bool), self.baseline.copy(), drop)
 
-    def next(self, now: Openness, clotted: Array, holding: float, plug: bool, begins: bool) -> Openness:
+    def next(self, now: Openness, clotted: Array, holding: Array, plug: bool, begins: bool) -> Openness:
         """Openness after a step.
 
         Args:
             now: before, with the flows and drops of the step that was taken.
             clotted: clot per reference volume at the active vertices [1].
-            holding: pressure that the clot holds [Pa].
+            holding: pressure that the clot holds there [Pa].
             plug: whether clot closes leaks at all.
             begins: whether an injection begins, which may close again what gave way.
         """
         blown = np.zeros_like(now.blown) if begins else now.blown.copy()
-        seal = now.seal.copy()
+        seal, held = now.seal.copy(), now.holding.copy()
         for k, weights in enumerate(self.weights):
             cover = min(float(weights @ np.minimum(clotted / SPREAD_THRESHOLD, 1.0)) / float(weights.sum()), 1.0)
-            if plug and not blown[k]:
-                seal[k] = max(seal[k], cover)
-            if seal[k] > 0 and now.drop[k] > holding:
+            if plug and not blown[k] and cover > seal[k]:
+                over = weights * clotted
+                seal[k], held[k] = cover, float(over @ holding) / float(over.sum())
+            if seal[k] > 0 and now.drop[k] > held[k]:
                 blown[k], seal[k] = True, 0.0
-        return replace(now, seal=seal, blown=blown)
+        return replace(now, seal=seal, holding=held, blown=blown)
 
     def set(self, functions: LeakFunctions, state: Openness, copies: int, fluidity: Array) -> None:
         """Set what the next step takes: closed shares, viscosity of what flows back, uptake of what leaks at rest."""
@@ -208,9 +211,9 @@ class Leaks:
         whole = np.array([patch.leak.conductance for patch in self.patches])
         return float(whole @ (1 - state.seal) / whole.sum()) if self.patches else float("nan")
 
-    def coverage(self, injected: Array) -> float:
-        """Share of a patch that injected content of at least 10 % covers [1], least covered leak; NaN without."""
-        covered = injected >= SPREAD_THRESHOLD
+    def coverage(self, injected: Array, threshold: float) -> float:
+        """Share of a patch that injected content of at least a threshold covers [1], least covered leak; else NaN."""
+        covered = injected >= threshold
         return min((min(float(w @ covered) / float(w.sum()), 1.0) for w in self.weights), default=float("nan"))
 
     def thickness(self, clot: Array) -> float:

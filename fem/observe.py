@@ -17,22 +17,16 @@ from fem.forms import compile_form, integrate
 from fem.parameters import MMHG
 from fem.patch import PatchModel
 from fem.poro import QUADRATURE_DEGREE, STRESS_PAIRS
-from fem.quantities import SPREAD_THRESHOLD
+from fem.quantities import LIMITED_LEVELS, LUMBAR, SPREAD_THRESHOLD, THRESHOLD_BAND
 from fem.ranks import joined, largest, smallest
 from geometry import Region as Part
-from geometry import SpineMesh, Subregion
+from geometry import SpineMesh, Subregion, leak_place
 
 ML = 1e-6
 """Cubic metres in a millilitre."""
 
 LUMBOSACRAL = ("L1", "L2", "L3", "L4", "L5", "S1", "S2")
 """Levels below T11/T12, with T12, over which Higuchi 2005 and Hogan 1996 measured CSF."""
-
-LUMBAR = ("L1", "L2", "L3", "L4", "L5")
-"""Levels whose sac areas were measured against root pressure."""
-
-LIMITED_LEVELS = ("L2", "L3", "L4")
-"""Levels with a limit of their own (Schonstrom 1984)."""
 
 WIDTH_BIN = 1e-3
 """Width of the bins in which the coverage of the ventral space is counted [m]."""
@@ -65,6 +59,9 @@ class Observer:
         self.slabs = len(spine.slab_edges) - 1
         self.height = np.diff(spine.slab_edges)
         self._segment = segment_coordinate(spine)
+        ventral = (patch.leak for patch in model.patches if patch.leak.site == "ventral")
+        places = (leak_place(spine, leak.interspace, leak.site, leak.side) for leak in ventral)
+        self._ventral_leak = next((float(place.point[2]) for place in places), None)
         level = np.asarray(spine.levels)[spine.level[self._cells]]
         self._lumbosacral = np.isin(level, (*LUMBOSACRAL, "T12"))
         self._lumbosacral_exists = bool(self.comm.allreduce(int(self._lumbosacral.any()), op=MPI.MAX))
@@ -243,18 +240,21 @@ class Observer:
         sections = self._sections(volume)
         row |= self._shape(sections)
         content = self.injected_content()
-        covered = epidural & (content >= SPREAD_THRESHOLD)
-        canal = covered & (self._subregion != Subregion.FORAMINAL)
-        occupancy = self._by_slab(volume, canal) / self.height / model.spine.canal_area
         inside = epidural & (self._subregion != Subregion.FORAMINAL)
         filled = self._by_slab(content * self.reference_volume, inside) / self.height / model.spine.canal_area
-        row |= {
-            "canal_occupancy_max": float(occupancy.max()),
-            "canal_injected_max": float(filled.max()),
-        }
-        row |= self._spread(tip, occupancy, covered)
-        row |= self.course.coverage()
-        return row, self._profile(volume, sections, occupancy, filled)
+        row["canal_injected_max"] = float(filled.max())
+        occupancy = {}
+        for suffix, threshold in {"": SPREAD_THRESHOLD, **THRESHOLD_BAND}.items():
+            occupancy[suffix] = self._by_slab(volume, inside & (content >= threshold)) / self.height
+            occupancy[suffix] /= model.spine.canal_area
+            found = {
+                "canal_occupancy_max": float(occupancy[suffix].max()),
+                **self._spread(tip, occupancy[suffix], content >= threshold),
+                **self.course.coverage(threshold),
+            }
+            row |= {f"{name}{suffix}": value for name, value in found.items()}
+        row |= self.course.leaking()
+        return row, self._profile(volume, sections, occupancy[""], filled)
 
     def _pressures(self, tip: Any, volume: Array) -> dict[str, float]:
         model, transport = self.model, self.transport
@@ -324,7 +324,8 @@ class Observer:
         top = self._segment(float(edges[wet.max() + 1]))
         bottom = self._segment(float(edges[wet.min()]))
         here = self._segment(float(tip.point[2]))
-        slab = int(np.clip(np.searchsorted(edges, tip.point[2]) - 1, 0, self.slabs - 1))
+        looked_at = float(tip.point[2]) if self._ventral_leak is None else self._ventral_leak
+        slab = int(np.clip(np.searchsorted(edges, looked_at) - 1, 0, self.slabs - 1))
         ventral = (self._subregion == Subregion.VENTRAL) & (np.abs(self._slab - slab) <= 1)
         corners = spine.points[spine.cells[self._cells]][:, :, 0]
         bins = np.floor(corners.mean(axis=1) / WIDTH_BIN).astype(int)

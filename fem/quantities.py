@@ -17,6 +17,15 @@ from fem.tolerance import limits, tolerated_volumes
 SPREAD_THRESHOLD = 0.10
 """Injected content per reference volume above which a place counts as covered [1]; fixed, never tuned."""
 
+THRESHOLD_BAND = {"_at_5_percent": 0.5 * SPREAD_THRESHOLD, "_at_15_percent": 1.5 * SPREAD_THRESHOLD}
+"""Half and one and a half times the threshold, by suffix of the quantities that hang on it [1]."""
+
+LUMBAR = ("L1", "L2", "L3", "L4", "L5")
+"""Levels whose sac areas were measured against root pressure."""
+
+LIMITED_LEVELS = ("L2", "L3", "L4")
+"""Levels with a limit of their own (Schonstrom 1984)."""
+
 STATIC_DELAY = 20.0
 """Time after the end of an injection at which the static pressure is read [s]; Pratt 2014."""
 
@@ -102,7 +111,9 @@ QUANTITIES: dict[str, Quantity] = {
     "canal_injected_max": Quantity("1", "injected content of a slab over its canal volume, worst slab"),
     "spread_cranial_segments": Quantity("1", "segments from the needle to the most cranial covered slab"),
     "spread_caudal_segments": Quantity("1", "segments from the needle to the most caudal covered slab"),
-    "spread_ventral_fraction": Quantity("1", "share of the ventral width covered at the level of the injection"),
+    "spread_ventral_fraction": Quantity(
+        "1", "share of the ventral width covered at the level of the first ventral leak, else of the injection", 2
+    ),
     "rise_from_pressure_mmHg": Quantity(
         "mmHg", "rise of the cranial CSF pressure that would remain if no clot closed a leak"
     ),
@@ -166,6 +177,21 @@ QUANTITIES: dict[str, Quantity] = {
         "mmHg", "largest drop in a needle of the case; empty where no gauge is given"
     ),
 }
+BANDED = (
+    "canal_occupancy_max",
+    "spread_cranial_segments",
+    "spread_caudal_segments",
+    "spread_ventral_fraction",
+    "leak_coverage",
+    "sleeve_coverage",
+)
+"""Quantities that hang on the threshold of what counts as covered."""
+
+QUANTITIES |= {
+    f"{name}{suffix}": Quantity(QUANTITIES[name].unit, f"{name} with a threshold of {100 * threshold:g} %")
+    for suffix, threshold in THRESHOLD_BAND.items()
+    for name in BANDED
+}
 QUANTITIES |= {
     limit.output: Quantity("mL", f"volume injected when {limit.quantity} reaches {limit.value:g}: {limit.what}")
     for limit in limits().values()
@@ -216,14 +242,10 @@ _SMALLEST = (
 
 _LARGEST = (
     "cord_displacement_max_mm",
-    "canal_occupancy_max",
     "canal_injected_max",
-    "spread_cranial_segments",
-    "spread_caudal_segments",
-    "spread_ventral_fraction",
-    "leak_coverage",
     "leak_clot_thickness_mm",
-    "sleeve_coverage",
+    *BANDED,
+    *(f"{name}{suffix}" for suffix in THRESHOLD_BAND for name in BANDED),
 )
 
 

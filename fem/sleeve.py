@@ -11,7 +11,6 @@ from mpi4py import MPI
 from fem.arrays import Array
 from fem.parameters import PatchParameters
 from fem.patch import PatchModel
-from fem.quantities import SPREAD_THRESHOLD
 from fem.species import SpeciesTransport
 from geometry import foramen_name
 
@@ -44,9 +43,9 @@ class Sleeve:
             if weights.any():
                 self.weights.append(weights)
 
-    def coverage(self, injected: Array) -> float:
-        """Share of the sleeve's surface with injected content of at least 10 % [1]; NaN without sleeves."""
-        covered = injected >= SPREAD_THRESHOLD
+    def coverage(self, injected: Array, threshold: float) -> float:
+        """Share of the sleeve's surface with injected content of at least a threshold [1]; NaN without sleeves."""
+        covered = injected >= threshold
         return max((min(float(w @ covered) / float(w.sum()), 1.0) for w in self.weights), default=float("nan"))
 
 

@@ -36,6 +36,9 @@ def csf_and_leaks(case: Case, preset: dict[str, str], materials: dict[str, float
     leaks: list[Tree] = [leak.model_dump(mode="json", exclude_none=True, exclude={"hole"}) for leak in case.leak]
     for index, (leak, tree) in enumerate(zip(case.leak, leaks, strict=True)):
         tree["side"] = _side(leak, index)
+        if leak.hole is not None and leak.conductance is not None:
+            allowed = "beside a conductance; allowed is one of the two"
+            raise InputError(f"leak.{index}.hole", f'"{leak.hole}"', allowed)
     csf = _leaking(case, given, preset, leaks, materials) if case.leak else _tight(case, given, preset)
     reference, baseline = (PRESSURE.parse(csf[key]) for key in ("reference_pressure", "baseline_pressure"))
     if baseline <= reference + LEAST_HEIGHT:

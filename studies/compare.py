@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pandas as pd
 
 from fem.parameters import parameter_table
+from fem.quantities import THRESHOLD_BAND
 from studies.calibrate.outcome import fitted_as_default, predicted_sd
 from studies.case import INTERSPACES
 from studies.clinical import Measurement, measurements, null_displaced, null_pressure, pratt_exponents
@@ -51,6 +53,15 @@ NULL_EXPONENT: Final = 2.0
 PRATT_PATIENTS: Final = 18
 NOT_COMPUTED: Final = "not computed"
 NO_SPREAD: Final = "spread not given"
+
+Reader = Callable[[Outcome, str], float]
+"""Reads a quantity off a case."""
+
+SPREAD_READERS: Final[tuple[Reader, ...]] = (
+    read_spread,
+    *(partial(read_spread, threshold=suffix) for suffix in THRESHOLD_BAND),
+)
+"""At the fixed threshold of what counts as reached, and at those of its band."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +162,8 @@ def gather(folder: Path) -> Comparison:
         _curvature(static),
     ]
     whole = [item for item in study if item.state == "done"]  # what stopped early has not received its volume
-    lines += [line for quantity in SPREADS for line in _from_study(quantity, whole, read_spread)]
-    lines += [line for quantity in COMPRESSION for line in _from_study(quantity, whole, read_compression)]
+    lines += [line for quantity in SPREADS for line in _from_study(quantity, whole, SPREAD_READERS)]
+    lines += [line for quantity in COMPRESSION for line in _from_study(quantity, whole, (read_compression,))]
     if fitted_as_default(item.case for item in found):
         lines = [
             line if math.isnan(line.predicted) else replace(line, predicted_sd=predicted_sd(line.measurement))
@@ -190,10 +201,23 @@ def _lines(quantity: str, readings: list[Reading], kind: str, banded: bool = Fal
     ]
 
 
-def _from_study(quantity: str, study: list[Outcome], read: Callable[[Outcome, str], float]) -> list[Line]:
-    """Lines of a quantity that is read off the lumbar cases of the study of volume and level; it has no null model."""
+def _from_study(quantity: str, study: list[Outcome], readers: Sequence[Reader]) -> list[Line]:
+    """Lines of a quantity that is read off the lumbar cases of the study of volume and level; it has no null model.
+
+    The first reader gives the prediction; the band is over interspaces and over all readers.
+    """
     rows = [*measurements("calibration", quantity), *measurements("validation", quantity)]
-    return [_line(row, read_lumbar(study, row.volume_mL, lambda item: read(item, quantity)), math.nan) for row in rows]
+    lines = []
+    for row in rows:
+        found = [read_lumbar(study, row.volume_mL, _of(read, quantity)) for read in readers]
+        low = min((reading.low for reading in found if reading), default=math.nan)
+        high = max((reading.high for reading in found if reading), default=math.nan)
+        lines.append(_line(row, found[0] and replace(found[0], low=low, high=high), math.nan))
+    return lines
+
+
+def _of(read: Reader, quantity: str) -> Callable[[Outcome], float]:
+    return lambda item: read(item, quantity)
 
 
 def _curvature(static: list[Reading]) -> Line:

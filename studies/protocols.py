@@ -210,15 +210,16 @@ LEAST_POINTS: Final = 3
 """Volumes that an exponent is fitted to at least."""
 
 
-def read_spread(outcome: Outcome, quantity: str) -> float:
+def read_spread(outcome: Outcome, quantity: str, threshold: str = "") -> float:
     """Segments reached to both sides together, or to one; NaN where the run has none.
 
     Both together are those of blood, looked at later: at the end of the run. One side's are those of contrast, which is
-    screened while it goes in: at the end of the injection.
+    screened while it goes in: at the end of the injection. The threshold of what counts as reached is the fixed one, or
+    that of a suffix of `fem.quantities.THRESHOLD_BAND`.
     """
     if quantity != "spread_segments":
-        return outcome.at(quantity, end_of_injection(outcome.case.injection[-1]))
-    return outcome.number("spread_cranial_segments") + outcome.number("spread_caudal_segments")
+        return outcome.at(f"{quantity}{threshold}", end_of_injection(outcome.case.injection[-1]))
+    return sum(outcome.number(f"spread_{way}_segments{threshold}") for way in ("cranial", "caudal"))
 
 
 def read_compression(outcome: Outcome, quantity: str) -> float:

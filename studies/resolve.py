@@ -26,6 +26,7 @@ from fem.parameters import (
     TimeControl,
     parameter_table,
 )
+from fem.quantities import LIMITED_LEVELS, LUMBAR
 from fem.tolerance import limits
 from geometry import Anatomy
 from studies.baseline import csf_and_leaks
@@ -37,6 +38,16 @@ from studies.reading import Tree, case_tree, validate_case
 PATIENTS: Final = Path(__file__).parent / "data" / "patients.csv"
 WINDOW_SEGMENTS: Final = 6
 """Segments modelled to each side of the injections; eight change headline figures by less than 1 %."""
+FUSED: Final = ("S1/S2",)
+"""Interspaces without a space between laminae: the sacrum is one bone."""
+CORD: Final = LEVELS[: LEVELS.index("L1") + 1]
+"""Levels that the cord reaches; the conus ends between L1 and L2."""
+LEVELS_OF: Final = {
+    "sac_area_lumbar_min_mm2": LUMBAR,
+    **{f"sac_area_{level}_mm2": (level,) for level in LIMITED_LEVELS},
+    **dict.fromkeys(("sac_width_min_ratio", "cord_area_min_ratio"), CORD),
+}
+"""Levels one of which a window must have for a quantity to exist."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,8 @@ def resolve(case: Case, span: tuple[str, str] | None = None, where: str = "") ->
             tree.setdefault("anatomy", {})["span"] = list(case.anatomy.span or span or window([case]))
         resolved = validate_case(tree)
         _check_levels(resolved)
+        _check_approaches(resolved)
+        _check_stops(resolved)
         _check_upright(resolved)
         _check_times(resolved)
     except InputError as error:
@@ -281,6 +294,32 @@ def _check_levels(case: Case) -> None:
         if not first <= LEVELS.index(level.split("/")[0]) < last:
             key = f"injection.{number}.level" if number < count else f"leak.{number - count}.level"
             raise InputError(key, f'"{level}"', f"allowed is an interspace within anatomy.span, {span}")
+
+
+def _check_approaches(case: Case) -> None:
+    """Refuse a needle between laminae where there are none."""
+    for index, injection in enumerate(case.injection):
+        if injection.approach == "interlaminar" and injection.level in FUSED:
+            raise InputError(
+                f"injection.{index}.approach",
+                '"interlaminar"',
+                f"{injection.level} is fused, and has no space between its laminae; "
+                'allowed there is "transforaminal" or "foraminal"',
+            )
+
+
+def _check_stops(case: Case) -> None:
+    """Refuse a limit whose quantity the window does not have: it would never stop the injection."""
+    if case.anatomy.span is None:
+        return
+    first, last = (LEVELS.index(level) for level in case.anatomy.span)
+    here = LEVELS[first : last + 1]
+    for index, injection in enumerate(case.injection):
+        limit = limits().get(injection.stop_at or "")
+        needed = () if limit is None else LEVELS_OF.get(limit.quantity, ())
+        if needed and not set(needed) & set(here):
+            allowed = f"it is of {' or '.join(needed)}, and anatomy.span, {here[0]}-{here[-1]}, has none of them"
+            raise InputError(f"injection.{index}.stop_at", f'"{injection.stop_at}"', allowed)
 
 
 def _levels(case: Case) -> list[str]:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,10 @@ from studies.runfolder import CASE, Status, check_folder, read_status, write_sta
 from studies.solver import mesh_of, run_key
 from studies.standing import read_summary
 from studies.worker import BAD_INPUT, DONE, FAILED, INTERRUPTED, SIMULATOR, Target, folder_maker, named_simulator
+
+REFUSAL: Final = "BLOODPATCH_REFUSAL"
+"""Names the file in which ranks say why they refuse a case. A refusal, or a failure, which the run folder holds, is no
+status of theirs: `mpirun` has a paragraph of its own to say about every one but 0."""
 
 _MPI_VARIABLES: Final = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS")
 
@@ -162,13 +167,21 @@ def run_resolved(case: Case, out: Path, quiet: bool = False, simulator: str = SI
             if not is_invalid(error):
                 raise
             if first:
-                complain(" ".join(str(error).split()))
+                _refuse(" ".join(str(error).split()))
             return BAD_INPUT
     status = folder.status
     assert status is not None
     if first:
         tell(out, status, quiet)
     return DONE if status.state == "done" else FAILED
+
+
+def _refuse(reason: str) -> None:
+    """Say why a case cannot be posed: here, or to the process that started `mpirun`."""
+    if REFUSAL in os.environ:
+        Path(os.environ[REFUSAL]).write_text(reason, encoding="utf-8")
+    else:
+        complain(reason)
 
 
 def tell(out: Path, status: Status, quiet: bool = False) -> None:
@@ -198,19 +211,23 @@ def _launch(text: str, key: str, out: Path, ranks: int, quiet: bool, simulator: 
     mpirun = _mpirun()
     if mpirun is None:
         raise InputError("--ranks", str(ranks), "mpirun was not found; allowed is 1")
-    environment = {} if sys.stdout.isatty() else {PLAIN: "1"}
     command = [mpirun, "-n", str(ranks), *rank_command(out, simulator, quiet)]
-    process = start_with_case(command, text, environment)
-    try:
-        returned = process.wait()
-    except KeyboardInterrupt:
-        stop_process(process)
-        end_without_status(out, text, key, "stopped by the user")
-        complain(f"interrupted{kept(out)}")
-        return INTERRUPTED
-    finally:
-        with contextlib.suppress(OSError):
-            out.rmdir()  # where nothing came of it
+    with tempfile.NamedTemporaryFile("r", prefix="bloodpatch-", encoding="utf-8") as refusal:
+        environment = {REFUSAL: refusal.name} | ({} if sys.stdout.isatty() else {PLAIN: "1"})
+        process = start_with_case(command, text, environment)
+        try:
+            returned = process.wait()
+        except KeyboardInterrupt:
+            stop_process(process)
+            end_without_status(out, text, key, "stopped by the user")
+            complain(f"interrupted{kept(out)}")
+            return INTERRUPTED
+        finally:
+            with contextlib.suppress(OSError):
+                out.rmdir()  # where nothing came of it
+        if reason := refusal.read():
+            complain(reason)
+            return BAD_INPUT
     status = read_status(out)
     if status is None:
         end_without_status(out, text, key, f"mpirun ended with status {returned}", "failed")
@@ -254,9 +271,10 @@ def _main(arguments: Sequence[str]) -> int:
     comm = MPI.COMM_WORLD
     try:
         text = comm.bcast(sys.stdin.read() if comm.rank == 0 else None)
-        return run_resolved(
-            validate_case(tomllib.loads(text)), Path(arguments[0]), "--quiet" in arguments, arguments[1]
-        )
+        case = validate_case(tomllib.loads(text))
+        returned = run_resolved(case, Path(arguments[0]), "--quiet" in arguments, arguments[1])
+        told = REFUSAL in os.environ and returned in (BAD_INPUT, FAILED)
+        return DONE if told else returned
     except Exception as error:
         returned = answer(error)
         if comm.size > 1:  # the other ranks may be waiting for this one

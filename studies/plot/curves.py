@@ -49,6 +49,7 @@ SHAPE: Final = (
 )
 LEAK: Final = (("leak_flow_mL_per_min", "out of the leak"),)
 COVERAGE: Final = (("leak_coverage", "leak"), ("sleeve_coverage", "root sleeve"))
+MECHANISMS: Final = (("rise_from_pressure_mmHg", "by pressure"), ("rise_from_plug_mmHg", "by the plug"))
 CORD: Final = (("cord_displacement_max_mm", "cord, at most"),)
 PANELS: Final = (
     (PRESSURES, "pressure [mmHg]"),
@@ -58,13 +59,18 @@ PANELS: Final = (
     (VOLUMES, "volume so far [mL]"),
     (CORD, "displacement [mm]"),
     (LEAK, "flow [mL/min]"),
+    (MECHANISMS, "rise of the CSF pressure [mmHg]"),
     (COVERAGE, "share covered by injectate [1]"),
 )
 
 
 def time_figure(run: Run) -> tuple[Figure, str]:
     """Pressures, displaced CSF, occupancy, shape and volumes over time."""
-    panels = [(names, label) for names, label in PANELS if any(run.shows(name) for name, _ in names)]
+    panels = [
+        (names, label)
+        for names, label in PANELS
+        if any(run.shows(name) for name, _ in names) and (names is not MECHANISMS or run.case.leak)
+    ]
     rows = (len(panels) + 1) // 2
     figure = Figure(figsize=(7.6, 2.9 * rows + 0.5))
     grid = np.atleast_1d(figure.subplots(rows, 2)).ravel()

@@ -10,8 +10,9 @@ from mpi4py import MPI
 from fem.errors import SolverError
 from fem.parameters import MMHG, Injection, Leak, Materials, PatchParameters, Stop, TimeControl
 from fem.patch import PatchModel
+from fem.quantities import BANDED
 from fem.simulation import Simulation
-from geometry import Anatomy, MeshSize, Source, cached_mesh
+from geometry import Anatomy, MeshSize, Source, cached_mesh, leak_place
 from tests.fem.tissue import SPREADING, leaking_csf
 
 ML = 1e-6
@@ -186,6 +187,41 @@ def test_an_injection_stops_where_it_is_to_stop(model, parameters):
     assert 0.2 < injected[-1] < 1.8
     peak = max(row["epidural_pressure_needle_mmHg"] for row in rows)
     assert peak == pytest.approx(9.0, abs=0.1)
+
+
+def test_an_injection_stops_where_something_has_fallen_to(model, parameters):
+    (injection,) = parameters.injections
+    stop = Stop("sac_area_lumbar_min_mm2", 120.0, falling=True)
+    rows = run(
+        model,
+        replace(parameters, injections=(replace(injection, stop=stop),), time=TimeControl(follow_up=5.0)),
+    )
+    assert rows[0]["sac_area_lumbar_min_mm2"] > 120.0
+    assert 0.2 < rows[-1]["injected_mL"] < 1.8
+    assert min(row["sac_area_lumbar_min_mm2"] for row in rows) == pytest.approx(120.0, abs=1.0)
+
+
+def test_what_counts_as_covered_has_its_band(blood):
+    for name in BANDED:
+        for row in blood[1:]:
+            low, middle, high = (row[f"{name}{suffix}"] for suffix in ("_at_15_percent", "", "_at_5_percent"))
+            assert low <= middle <= high, name
+    assert any(row["canal_occupancy_max_at_15_percent"] < row["canal_occupancy_max_at_5_percent"] for row in blood)
+
+
+def test_the_ventral_share_is_that_at_the_ventral_leak(model, parameters):
+    leak = Leak("L2/L3", "ventral", "midline", parameters.leaks[0].conductance)
+    moved = replace(parameters, leaks=(leak,))
+    simulation = Simulation(PatchModel(MPI.COMM_WORLD, model.spine, moved), moved)
+    course, contents = simulation.course, simulation.course.injectate.contents
+    simulation.step(1.0)  # the needle at L3/L4 has a site from then on
+    height = course.transport.vertices()[:, 2]
+    for level, covered in (("L3/L4", 0.0), ("L2/L3", 1.0)):
+        place = leak_place(model.spine, level, "ventral", "midline").point[2]
+        here = np.abs(height - place) < 12e-3
+        contents.mobile[:] = 0.0
+        contents.mobile[0] = np.where(here, 0.3 * course.transport.volume, 0.0)
+        assert simulation.row()[0]["spread_ventral_fraction"] == covered
 
 
 def test_a_plug_gives_way_above_what_the_clot_holds(model, parameters, blood):

@@ -38,6 +38,19 @@ MISTAKES = {
         GOOD + "[[leak]]\nlevel = 'L3/L4'\nsite = 'sleeve'\nside = 'midline'",
         '"left" or "right"',
     ),
+    "hole and conductance": (
+        GOOD + "[[leak]]\nlevel = 'L3/L4'\nsite = 'dorsal'\nhole = '22 G'\nconductance = '0.1 mL/(min mmHg)'",
+        "leak.0.hole",
+    ),
+    "needle between laminae that are fused": (GOOD.replace("L3/L4", "S1/S2"), "injection.0.approach"),
+    "stop at what the window lacks": (
+        GOOD.replace("L3/L4", "T8/T9") + "stop_at = 'sac_area_L3'\n[anatomy]\nspan = ['T6', 'T11']",
+        "injection.0.stop_at",
+    ),
+    "stop at the cord where there is none": (
+        GOOD + "stop_at = 'cord_area'\n[anatomy]\nspan = ['L2', 'S1']",
+        "injection.0.stop_at",
+    ),
     "unknown leak site": (GOOD + "[[leak]]\nlevel = 'L3/L4'\nsite = 'lateral'", '"dorsal", "ventral" or "sleeve"'),
     "unknown fluid": (GOOD + "material = 'gelatine'", '"blood", "saline" or "fibrin-glue"'),
     "negative start": (GOOD + "start = '-1 s'", "0 to 604800 s"),

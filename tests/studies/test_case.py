@@ -168,7 +168,9 @@ def test_unknown_key_names_the_nearest_one():
 
 def test_every_interspace_is_accepted():
     for level in INTERSPACES:
-        assert resolve(validate_case({"injection": [INJECTION | {"level": level}]})).injection[0].level == level
+        way = "foraminal" if level == "S1/S2" else "interlaminar"  # the sacrum has no space between laminae
+        injection = INJECTION | {"level": level, "approach": way}
+        assert resolve(validate_case({"injection": [injection]})).injection[0].level == level
 
 
 def test_volumes_that_a_limit_may_stop_take_paths_of_their_own(tmp_path):

@@ -24,6 +24,16 @@ kinematics = "small"
 """
 
 
+def test_ranks_refuse_what_only_the_model_shows_in_one_line(command, tmp_path):
+    leak = '[[leak]]\nlevel = "L1/L2"\nsite = "dorsal"\nhole = "22 G"\n'
+    case, out = tmp_path / "case.toml", tmp_path / "out"
+    case.write_text(CASE + leak + leak, encoding="utf-8")
+    called = command("run", case, "--ranks", "2", "--out", out)
+    assert (called.status, called.err.count("\n")) == (2, 1)
+    assert "two leaks at L1/L2" in called.err
+    assert not out.exists()
+
+
 @pytest.mark.slow
 def test_a_sweep_of_two_volumes_shares_a_path_and_keeps_every_drop(command, tmp_path):
     case, out = tmp_path / "case.toml", tmp_path / "out"
