@@ -1,7 +1,7 @@
 """What the anatomy lets a patch fill, level by level: `python -m studies.bound CASE.toml`.
 
 Bone is rigid, cord and roots stay. With all of the epidural space filled the occupancy of a slice is 1 - sac/canal; it
-grows only as the sac loses area, and ends where nothing but the cord (below the conus: the cauda equina, whose area
+grows only as the sac loses area, and ends where nothing but the cord (from L1/L2 down: the cauda equina, whose area
 without CSF is the one at which root pressure first rises) is left in it.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from fem.tolerance import limits
 from geometry import Anatomy
-from studies.case import Case
+from studies.case import LEVELS, Case
 from studies.reading import read_case
 from studies.resolve import build_anatomy, resolve
 
@@ -77,24 +77,22 @@ class Bound:
 def bound(anatomy: Anatomy, interspace: str) -> Bound:
     """Bounds of one interspace."""
     z = np.array([anatomy.interspace_z(interspace)])
-    cord = float(anatomy.sections.cord_area(z)[0])
-    roots = limits()["sac_area"].value * 1e-6
-    return Bound(
-        interspace,
-        float(anatomy.sections.canal_area(z)[0]),
-        float(anatomy.sections.sac_area(z)[0]),
-        cord if cord > 0 else roots,
-    )
+    canal, sac, cord = (float(getattr(anatomy.sections, f"{name}_area")(z)[0]) for name in ("canal", "sac", "cord"))
+    lumbar = LEVELS.index(interspace.split("/")[0]) >= LEVELS.index("L1")
+    roots = limits()["sac_area"].value * 1e-6 if lumbar else 0.0
+    return Bound(interspace, canal, sac, min(max(cord, roots), sac))
 
 
 def report(case: Case) -> list[str]:
-    """One line per interspace that is injected."""
+    """One line per interspace of the anatomy; a star where the case injects."""
     anatomy = build_anatomy(case)
-    lines = ["interspace  canal  sac  cord or roots [mm2]  occupancy untouched  at sac 0.75  at most  goal"]
-    for interspace in dict.fromkeys(injection.level for injection in case.injection):
+    injected = {injection.level for injection in case.injection}
+    lines = ["  interspace  canal  sac  cord or roots [mm2]  occupancy untouched  at sac 0.75  at most  goal"]
+    for interspace in anatomy.interspaces:
         b = bound(anatomy, interspace)
         lines.append(
-            f"{interspace:>10} {b.canal * 1e6:6.0f} {b.sac * 1e6:4.0f} {b.content * 1e6:20.0f} {b.untouched:20.2f} "
+            f"{'*' if interspace in injected else ' '} {interspace:>10} "
+            f"{b.canal * 1e6:6.0f} {b.sac * 1e6:4.0f} {b.content * 1e6:20.0f} {b.untouched:20.2f} "
             f"{b.at_goal:12.2f} {b.most:8.2f}  {b.verdict}"
         )
     return lines

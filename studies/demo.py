@@ -23,6 +23,7 @@ STUDIES: Final = {"volume-level": "demo.toml", "higuchi": "higuchi.toml", "pratt
 REFERENCE: Final = {
     "reference": "reference.toml",
     "coverage": "coverage.toml",
+    "compression": "compression.toml",
     "higuchi": "higuchi.toml",
     "pratt": "pratt.toml",
 }
