@@ -11,6 +11,7 @@ import ufl
 from dolfinx import mesh as dmesh
 from mpi4py import MPI
 
+from fem import compat
 from fem.arrays import Array
 from fem.errors import ModelError
 from fem.ranks import joined
@@ -78,13 +79,11 @@ class Domain:
         shape, degree = CELLS[dim, nodes_per_cell]
         element = ufl.Mesh(basix.ufl.element("Lagrange", shape, degree, shape=(dim,)))
         root = comm.rank == 0
-        partitioner = dmesh.create_cell_partitioner(dmesh.GhostMode.shared_facet)
-        mesh = dmesh.create_mesh(
+        mesh = compat.create_mesh(
             comm,
             cells.astype(np.int64) if root else np.empty((0, nodes_per_cell), dtype=np.int64),
             points if root else np.empty((0, dim)),
             element,
-            partitioner,
         )
         original = np.asarray(mesh.topology.original_cell_index)
         tdim = mesh.topology.dim

@@ -17,7 +17,7 @@ from fem.forms import compile_form, integrate
 from fem.parameters import MMHG
 from fem.patch import PatchModel
 from fem.poro import QUADRATURE_DEGREE, STRESS_PAIRS
-from fem.quantities import LIMITED_LEVELS, LUMBAR, SPREAD_THRESHOLD, THRESHOLD_BAND
+from fem.quantities import LIMITED_LEVELS, LUMBAR, SACRAL, SPREAD_THRESHOLD, THRESHOLD_BAND
 from fem.ranks import joined, largest, smallest
 from geometry import Region as Part
 from geometry import SpineMesh, Subregion, leak_place
@@ -293,6 +293,7 @@ class Observer:
         largest = self.comm.allreduce(float(moved.max()) if len(moved) else 0.0, op=MPI.MAX)
         nothing = float("nan")
         width = self._sac_width()
+        above = has_sac & ~np.isin(self._slab_level, SACRAL)
         level = {
             name: float(sac[chosen].min()) * 1e6 if chosen.any() else nothing
             for name, chosen in (
@@ -304,7 +305,7 @@ class Observer:
             "sac_width_min_ratio": float((width[has_cord] / self._width0[has_cord]).min())
             if has_cord.any()
             else nothing,
-            "sac_area_min_mm2": float(sac[has_sac].min()) * 1e6,
+            "sac_area_min_mm2": float(sac[above].min()) * 1e6 if above.any() else nothing,
             "sac_area_min_ratio": float((sac[has_sac] / self._sac0[has_sac]).min()),
             "cord_displacement_max_mm": largest * 1e3,
             "cord_area_min_ratio": float((cord[has_cord] / self._cord0[has_cord]).min()) if has_cord.any() else nothing,

@@ -23,6 +23,9 @@ THRESHOLD_BAND = {"_at_5_percent": 0.5 * SPREAD_THRESHOLD, "_at_15_percent": 1.5
 LUMBAR = ("L1", "L2", "L3", "L4", "L5")
 """Levels whose sac areas were measured against root pressure."""
 
+SACRAL = ("S1", "S2")
+"""Levels where the sac tapers to its end: a mean over a slab hangs on the slab's length there."""
+
 LIMITED_LEVELS = ("L2", "L3", "L4")
 """Levels with a limit of their own (Schonstrom 1984)."""
 
@@ -85,9 +88,9 @@ QUANTITIES: dict[str, Quantity] = {
     "cord_uptake_mL": Quantity("mL", "integral of J over the cord less its baseline"),
     "sac_area_min_mm2": Quantity(
         "mm^2",
-        "smallest section of the thecal sac but for its tip (below half of the largest area within 60 mm), mean over an"
-        " axial slab",
-        2,
+        "smallest section of the thecal sac above the sacrum, where it ends, mean over an axial slab; its tip (below"
+        " half of the largest area within 60 mm) left out",
+        3,
     ),
     "sac_area_min_ratio": Quantity("1", "smallest ratio of a slab's sac area to its baseline, the tip left out", 2),
     "sac_area_lumbar_min_mm2": Quantity(
