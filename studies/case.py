@@ -21,12 +21,14 @@ from studies.quantities import (
     CONDUCTANCE,
     FORMATION,
     LENGTH,
+    MESH_LENGTH,
     OFFSET,
     POSITIVE_TIME,
     POSITIVE_VOLUME,
     PRESSURE,
     RATE,
     RESISTANCE,
+    SOURCE_RADIUS,
     STOP_PRESSURE,
     TIME,
     VOLUME,
@@ -96,9 +98,9 @@ def _mesh_size(value: object) -> str:
     if isinstance(value, str) and value in MESH_SIZES:
         return value
     try:
-        return LENGTH.format(LENGTH.parse(value))
+        return MESH_LENGTH.format(MESH_LENGTH.parse(value))
     except PydanticCustomError:
-        raise _refuse('"draft", "default", "fine", or a length with its unit, such as "3 mm"') from None
+        raise _refuse(f'"draft", "default", "fine", or {MESH_LENGTH.allowed}') from None
 
 
 def _file(value: object) -> str:
@@ -327,7 +329,7 @@ class SolverSection(Section):
     contact: Literal["bonded", "sliding"] = Field(
         default="bonded", description="contents of the canal at its bony wall: bonded, or sliding without friction"
     )
-    source_radius: Annotated[float, LENGTH] = Field(
+    source_radius: Annotated[float, SOURCE_RADIUS] = Field(
         default=PatchParameters.source_radius, description="radius of the injection source"
     )
     max_iterations: Annotated[StrictInt, Field(ge=2, le=200)] = Field(

@@ -12,6 +12,8 @@ import pint
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from geometry.size import LENGTH_LIMITS
+
 MMHG: Final = 133.322387415
 """One millimetre of mercury in pascal."""
 
@@ -181,6 +183,8 @@ TIME = Dimension("a time", "s", "30 s", low=0, high=7 * 86400)
 POSITIVE_TIME = Dimension("a time", "s", "10 min", above=0, high=7 * 86400)
 OFFSET = Dimension("a length", "mm", "2 mm", low=-30, high=30)
 LENGTH = Dimension("a length", "mm", "13 mm", above=0, high=500)
+MESH_LENGTH = Dimension("a length", "mm", "3 mm", low=1e3 * LENGTH_LIMITS[0], high=1e3 * LENGTH_LIMITS[1])
+SOURCE_RADIUS = Dimension("a radius", "mm", "4 mm", low=1, high=15)
 AREA = Dimension("an area", "mm^2", "250 mm^2", above=0, high=5000)
 CONDUCTANCE = Dimension("a conductance", "mL/(min mmHg)", "0.5 mL/(min mmHg)", above=0)
 GIGABYTES = Dimension("a memory", "GB", "8 GB", above=0, high=10_000)

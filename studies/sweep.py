@@ -16,13 +16,14 @@ from typing import Any, Final
 
 import pandas as pd
 
+from geometry import read_mesh
 from studies.console import Progressing, complain, counted, say
 from studies.errors import InputError
 from studies.executors import named_executor
 from studies.files import LOCK, finite, is_no_space, is_temporary, locked, read_json, replacing, write_json, write_text
 from studies.pool import Pool, StoppedError
 from studies.reading import case_toml
-from studies.resolve import end_of_injection
+from studies.resolve import build_anatomy, end_of_injection
 from studies.results import PARQUET, TABLE, collect, shortfall, with_numbers
 from studies.series import SERIES
 from studies.solver import run_key
@@ -87,11 +88,12 @@ def write_design(plan: Plan, folder: Path) -> None:
 
 
 def check(plan: Plan, folder: Path, resume: bool) -> None:
-    """Refuse a folder that holds another study, or something else.
+    """Refuse a folder that holds another study, or something else, and a study of which nothing can be posed.
 
     Raises:
         InputError: see above.
     """
+    _posable(plan)
     allowed = "allowed is a new or empty folder, or one that holds the same study"
     if folder.exists() and not folder.is_dir():
         raise InputError("--out", f'"{folder}", a file', allowed)
@@ -118,6 +120,23 @@ def check(plan: Plan, folder: Path, resume: bool) -> None:
         ) from None
     if identity != plan.identity:
         raise InputError("--out", f'"{folder}", which holds another study', allowed)
+
+
+def _posable(plan: Plan) -> None:
+    """Refuse a study whose every case has an impossible anatomy or a mesh file that cannot be read.
+
+    Where some can be posed the others are corners of a design, and end as invalid.
+    """
+    refused = None
+    for case in {repr(case.case.anatomy): case.case for case in plan.cases}.values():
+        try:
+            read_mesh(case.anatomy.mesh) if case.anatomy.mesh else build_anatomy(case)
+        except (ValueError, OSError) as error:
+            refused = refused or InputError("anatomy.mesh" if case.anatomy.mesh else "anatomy", "", str(error))
+        else:
+            return
+    if refused is not None:
+        raise refused
 
 
 def prepare(plan: Plan, folder: Path, resume: bool = False) -> Sweep:

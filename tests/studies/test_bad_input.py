@@ -213,3 +213,27 @@ def test_executor_that_is_not_there(command, case_file, tmp_path, monkeypatch):
     assert (called.status, called.err.count("\n")) == (2, 1)
     assert 'got "cloud"; allowed is local or slurm' in called.err
     assert not (tmp_path / "out").exists()
+
+
+IMPOSSIBLE = "[anatomy.overrides.L3]\nsac_ap = '40 mm'\n"
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run", "--no-pilot"]])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD + IMPOSSIBLE, "L3"),
+        (GOOD + "[mesh]\nsize = '6 mm'", "0.5 to 5 mm"),
+        (GOOD + "[solver]\nsource_radius = '0.1 mm'", "1 to 15 mm"),
+        (GOOD + "[anatomy]\nmesh = 'broken.msh'", "anatomy.mesh"),
+    ],
+    ids=["anatomy", "mesh size", "source", "mesh file"],
+)
+def test_a_sweep_of_which_nothing_can_be_posed_is_refused(text, said, dry, command, tmp_path):
+    (tmp_path / "broken.msh").write_text("no mesh", encoding="utf-8")
+    case, out = tmp_path / "case.toml", tmp_path / "out"
+    case.write_text(text, encoding="utf-8")
+    called = command("sweep", case, "--vary", "injection.0.volume=5mL,10mL", "--out", out, *dry)
+    assert (called.status, called.err.count("\n")) == (2, 1)
+    assert said in called.err
+    assert not out.exists()
