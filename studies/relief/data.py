@@ -29,6 +29,7 @@ CONTROLS: Final = ("", "sham", "conservative")
 VOLUME_BASES: Final = ("reported", "threshold", "recalled", "missing")
 COUNT_BASES: Final = ("reported", "derived", "unknown")
 LEVEL_BASES: Final = ("", "reported", "assumed")
+SITES_AT_ONCE: Final = ("", "one", "several")
 TAGS: Final = ("seen", "derived", "recalled")
 ROUNDING: Final = 0.51
 """A percentage may differ from its count by this much [percentage points]: sources round to whole figures."""
@@ -43,6 +44,7 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "volume_basis": VOLUME_BASES,
     "count_basis": COUNT_BASES,
     "level_basis": LEVEL_BASES,
+    "sites_at_once": SITES_AT_ONCE,
     "tag": TAGS,
 }
 
@@ -64,6 +66,9 @@ class ReliefRow:
         relief_n, relief_total: counts; None where not known.
         relief_pct: relieved [%]; NaN where the source gives none.
         level_low, level_high: most cranial and most caudal interspace of the patch; empty for controls.
+        level_sites: interspaces, or ranges of them, where the patches were, cranial first, such as
+            `T4/T5-T5/T6; L3/L4`; empty where it may have been anywhere between `level_low` and `level_high`.
+        sites_at_once: whether a patch was injected at `one` site or at `several`; empty for controls.
     """
 
     row_id: str
@@ -88,6 +93,8 @@ class ReliefRow:
     level_low: str
     level_high: str
     level_basis: str
+    level_sites: str
+    sites_at_once: str
     tag: str
     doi: str
 
@@ -95,6 +102,16 @@ class ReliefRow:
     def stratum(self) -> tuple[str, str, str, str]:
         """Syndrome, window, targeting and endpoint class: rows of one stratum may be compared."""
         return self.syndrome, self.window, self.targeting, self.endpoint_class
+
+    @property
+    def sites(self) -> tuple[tuple[str, str], ...]:
+        """Most cranial and most caudal interspace of every site; none for controls."""
+        if not self.level_low:
+            return ()
+        if not self.level_sites:
+            return ((self.level_low, self.level_high),)
+        ranges = [[end.strip() for end in part.split("-")] for part in self.level_sites.split(";")]
+        return tuple((ends[0], ends[-1]) for ends in ranges)
 
     @property
     def name(self) -> str:
@@ -189,9 +206,22 @@ def _row_faults(row: ReliefRow) -> Iterable[str]:
     if (row.volume_basis == "missing") != (math.isnan(row.volume_low_mL) and math.isnan(row.volume_high_mL)):
         yield "volume_basis does not fit the range"
     if row.control_kind:
-        if row.volume_high_mL != 0 or row.level_low or row.level_basis:
+        if row.volume_high_mL != 0 or row.level_low or row.level_basis or row.level_sites or row.sites_at_once:
             yield "a control has no volume and no level"
+    elif not row.sites_at_once:
+        yield "a patch has one site or several"
     elif row.level_low not in INTERSPACES or row.level_high not in INTERSPACES or not row.level_basis:
         yield "the level is no range of interspaces"
     elif INTERSPACES.index(row.level_low) > INTERSPACES.index(row.level_high):
         yield "the levels are not from cranial to caudal"
+    elif not _sound_sites(row):
+        yield "the sites are not from the first level to the last"
+
+
+def _sound_sites(row: ReliefRow) -> bool:
+    """Whether the sites are interspaces from cranial to caudal that begin and end as the row's levels do."""
+    ends = [end for site in row.sites for end in site]
+    if not set(ends) <= set(INTERSPACES):
+        return False
+    places = [INTERSPACES.index(end) for end in ends]
+    return places == sorted(places) and (ends[0], ends[-1]) == (row.level_low, row.level_high)

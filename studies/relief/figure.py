@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 from studies.relief.data import WINDOWS, ReliefRow
 from studies.relief.predicted import Band, Held, Prediction, stated_range, volume_range
 from studies.relief.statistics import LEAST_SETS
-from studies.relief.table import intervals, strata
+from studies.relief.table import POOLED, intervals, strata
+from studies.spinalshare import SHARES
 
 SHAPES: Final = {"complete": "o", "any": "^", "no_repeat": "s"}
 SHAPE_WORDS: Final = {"complete": "complete relief", "any": "any improvement", "no_repeat": "no further patch"}
@@ -34,6 +35,14 @@ SIDES: Final = ((4, 3), (4, -9), (-11, 3), (-11, -9), (4, 9), (-11, 9), (4, -15)
 APART: Final = (9.0, 6.5)
 """Distance at which numbers and markers do not touch [points]."""
 
+NO_PREDICTION: Final = "no prediction"
+
+LEFT_ML: Final = -3.0
+"""Where the axis of the volume begins [mL]: room for a marker at 0."""
+
+SHARE_BAR: Final[dict[str, Any]] = {"lw": 5.0, "alpha": 0.22, "solid_capstyle": "butt", "zorder": 1}
+"""The pale bar from the rise at the smaller to that at the larger spinal share of the compliance."""
+
 PANEL: Final = (2.7, 2.5)
 """Width and height of a panel, roughly [inch]."""
 
@@ -47,12 +56,20 @@ class Axis:
         label: of the axis.
         words: for the caption.
         band: of a prediction, in the unit of the label; None where it says nothing.
+        left: where the axis begins, in that unit: room for a marker at 0.
+        right: where it ends; None for behind the last marker.
+        control: where controls stand; None where nothing can be said of them.
+        lacking: said of rows whose prediction lacks just this.
     """
 
     name: str
     label: str
     words: str
     band: Callable[[Prediction], Band | None]
+    left: float
+    right: float | None
+    control: float | None
+    lacking: str
 
 
 def _scaled(band: Band | None, factor: float) -> Band | None:
@@ -60,15 +77,16 @@ def _scaled(band: Band | None, factor: float) -> Band | None:
 
 
 RISE: Final = Axis(
-    "relief", "predicted peak CSF rise [mmHg]", "the predicted peak rise of the CSF pressure", lambda found: found.rise
-)
+    "relief", "predicted peak CSF rise [mmHg]", "the predicted peak rise of the CSF pressure",
+    lambda found: found.rise, left=-0.6, right=None, control=0.0, lacking=NO_PREDICTION,
+)  # fmt: skip
 DURATION: Final = Axis(
     "relief_duration", "predicted half decay [min]", "the predicted time to half of the rise of the CSF pressure",
-    lambda found: _scaled(found.half_decay, 1 / 60),
+    lambda found: _scaled(found.half_decay, 1 / 60), left=0.0, right=None, control=None, lacking="half not reached",
 )  # fmt: skip
 COVERAGE: Final = Axis(
     "relief_coverage", "predicted leak coverage [%]", "the predicted share of the leak that the injectate covers",
-    lambda found: _scaled(found.coverage, 100.0),
+    lambda found: _scaled(found.coverage, 100.0), left=-4.0, right=104.0, control=0.0, lacking="not computed",
 )  # fmt: skip
 
 
@@ -87,35 +105,43 @@ def relief_figure(held: Sequence[Held], rows: Sequence[ReliefRow], axis: Axis = 
     predicted = axis if treated else None
     figure = Figure(figsize=(9.6, 8.6), layout="constrained")
     cells = figure.add_gridspec(3, len(WINDOWS), height_ratios=[3.0, 3.0, 1.75])
+    panels: list[tuple[Axes, list[tuple[int, float, float]]]] = []
     for i, syndrome in enumerate(SHOWN):
         for j, window in enumerate(WINDOWS):
-            axes = figure.add_subplot(cells[i, j])
+            axes = figure.add_subplot(cells[i, j], sharex=panels[0][0] if panels else None)
             members = [
                 (n, item)
                 for n, item in enumerate(held, 1)
                 if (item.row.syndrome, item.row.window) == (syndrome, window)
             ]
-            _panel(axes, members, rows, predicted)
+            panels.append((axes, _panel(axes, members, rows, predicted)))
             axes.set_title(f"{syndrome}, {TITLES[window]}", fontsize=9)
             if j == 0:
                 axes.set_ylabel(f"{SYNDROME_WORDS[syndrome]}\nrelieved [%]")
             if i == len(SHOWN) - 1:
                 axes.set_xlabel(predicted.label if predicted else "volume [mL]")
+    panels[0][0].set_xlim(left=predicted.left if predicted else LEFT_ML, right=predicted.right if predicted else None)
+    for axes, places in panels:  # once the common axis is known
+        _numbers(axes, places)
     key = figure.add_subplot(cells[2, :])
     _key(key, held)
-    figure.legend(handles=_legend(), loc="outside upper center", ncols=4, fontsize=7.5)
+    figure.legend(handles=_legend(predicted), loc="outside upper center", ncols=4, fontsize=7.5)
     return figure, _caption(held, rows, predicted)
 
 
-def _panel(axes: Axes, members: Sequence[tuple[int, Held]], rows: Sequence[ReliefRow], predicted: Axis | None) -> None:
+def _panel(
+    axes: Axes, members: Sequence[tuple[int, Held]], rows: Sequence[ReliefRow], predicted: Axis | None
+) -> list[tuple[int, float, float]]:
+    """Draw the rows of one syndrome and window; gives the number and place of every marker."""
     axes.set(ylim=(-4, 108), yticks=[0, 25, 50, 75, 100])
-    skipped = []
+    skipped: dict[str, list[int]] = {}
     places: list[tuple[int, float, float]] = []
     spread = _spread([item for _, item in members], rows, predicted)
     for number, item in members:
         where = _place(item, rows, predicted)
         if where is None:
-            skipped.append(number)
+            why = predicted.lacking if predicted and item.prediction else NO_PREDICTION
+            skipped.setdefault("controls" if item.row.control_kind else why, []).append(number)
             continue
         middle, low, high, stated = where
         middle = spread.get(item.row.row_id, middle)
@@ -123,6 +149,8 @@ def _panel(axes: Axes, members: Sequence[tuple[int, Held]], rows: Sequence[Relie
         colour = COLOURS[row.targeting]
         line = "-" if stated else (0, (1, 1.6))
         axes.plot([low, high], [y, y], color=colour, lw=0.9, ls=line, alpha=0.75, zorder=2)
+        if predicted is RISE and item.prediction and item.prediction.at_shares and not row.control_kind:
+            axes.plot(item.prediction.at_shares, [y, y], color=colour, **SHARE_BAR)
         (bottom, top), _ = intervals(row)
         known = not math.isnan(bottom)
         if known:
@@ -131,12 +159,11 @@ def _panel(axes: Axes, members: Sequence[tuple[int, Held]], rows: Sequence[Relie
         axes.plot(middle, y, marker, ms=6.5, color=colour, mfc=colour if known else "white", mew=1.1, zorder=3)
         places.append((number, middle, y))
     if skipped:
-        text = f"no prediction: {', '.join(map(str, sorted(skipped)))}"
+        text = "; ".join(f"{why}: {', '.join(map(str, sorted(numbers)))}" for why, numbers in sorted(skipped.items()))
         axes.text(0.99, 0.02, text, transform=axes.transAxes, fontsize=6.5, ha="right", va="bottom")
     if not members:
         axes.text(0.5, 0.5, "no primary row", transform=axes.transAxes, ha="center", fontsize=8, color="#777777")
-    axes.set_xlim(left=-0.6 if predicted else -3)
-    _numbers(axes, places)
+    return places
 
 
 def _numbers(axes: Axes, places: Sequence[tuple[int, float, float]]) -> None:
@@ -180,8 +207,8 @@ def _spread(members: Sequence[Held], rows: Sequence[ReliefRow], predicted: Axis 
 def _place(item: Held, rows: Sequence[ReliefRow], predicted: Axis | None) -> tuple[float, float, float, bool] | None:
     """Middle, ends and whether the source states the volume; None where a prediction is wanted and missing."""
     if predicted:
-        if item.row.control_kind and predicted is not RISE:
-            return None  # nothing decays and nothing is covered
+        if item.row.control_kind:
+            return None if predicted.control is None else (predicted.control,) * 3 + (True,)
         found = predicted.band(item.prediction) if item.prediction else None
         if item.prediction is None or found is None:
             return None
@@ -212,7 +239,7 @@ def _arm(row: ReliefRow) -> str:
     return "" if row.arm_key in ("all", "patch", row.syndrome) else f", {row.arm_key}"
 
 
-def _legend() -> list[Any]:
+def _legend(predicted: Axis | None) -> list[Any]:
     handles = [
         Line2D([], [], ls="none", marker=shape, color="#555555", ms=6, label=SHAPE_WORDS[name])
         for name, shape in SHAPES.items()
@@ -220,30 +247,41 @@ def _legend() -> list[Any]:
     handles.append(Line2D([], [], ls="none", marker="X", color="black", ms=6, label="control: no patch"))
     handles += [Line2D([], [], color=COLOURS[name], lw=3, label=words) for name, words in COLOUR_WORDS.items()]
     handles.append(Line2D([], [], ls="none", marker="o", mfc="white", color="#555555", ms=6, label="no count"))
-    handles.append(Line2D([], [], color="#555555", lw=0.9, label="volume (and level) as reported"))
+    handles.append(Line2D([], [], color="#555555", lw=0.9, label="volume as reported"))
     handles.append(Line2D([], [], color="#555555", lw=0.9, ls=(0, (1, 1.6)), label="volume not reported"))
+    if predicted is RISE:
+        label = "at spinal share {:.2f} to {:.2f}".format(*SHARES)
+        handles.append(Line2D([], [], color="#555555", label=label, **SHARE_BAR))
     return handles
 
 
 def _caption(held: Sequence[Held], rows: Sequence[ReliefRow], predicted: Axis | None) -> str:
     ranges = "; ".join("{}: {:g} to {:g} mL".format(name, *stated_range(rows, name)) for name in SHOWN)
     told = [item for item in strata(held) if item.association.coefficient is not None]
-    words = (
-        "; ".join(
-            f"{item.syndrome} {item.window} {item.targeting} {item.endpoint_class}: {item.association.verdict}"
-            for item in told
-        )
-        if told
-        else f"No stratum has {LEAST_SETS} patient sets with a reported volume: whether relief goes with the predicted "
-        "rise cannot be told from these data"
+    words = "; ".join(
+        f"{item.syndrome} {item.window} {item.targeting} {item.endpoint_class}: {item.association.verdict}"
+        for item in told
     )
+    if all(item.endpoint_class == POOLED for item in told):
+        words = (
+            f"No stratum has {LEAST_SETS} patient sets of one endpoint with a reported volume: whether relief goes "
+            "with the predicted rise cannot be told from these data"
+        ) + (f". Rank correlation of a mixture, {words}" if told else "")
     against = predicted.words if predicted else "the volume (no predictions in this folder)"
     stand_in = sorted({item.row.syndrome for item in held if item.prediction and item.prediction.stand_in})
-    other = f" {', '.join(stand_in)} rows are predicted with the other patient, as a stand-in." if stand_in else ""
+    other = f" Some {' and '.join(stand_in)} rows are predicted with another patient (relief.csv)." if stand_in else ""
+    band = (
+        " Pale: the rise at spinal share {:.2f} to {:.2f} of the compliance, between which it is to be read.".format(
+            *SHARES
+        )
+        if predicted is RISE
+        else ""
+    )
     return (
         f"Published relief against {against}, primary rows only. Vertical: Wilson's 95 % interval; hollow: n not "
         "known; *: figures recalled, weaker than read. Horizontal: over the reported volumes, levels and possible "
         f"approaches, or, dotted, over the range of all reported volumes ({ranges}) where the source gives none; such "
-        f"markers stand beside each other about its middle.{other} "
+        "markers stand beside each other about its middle. Levels are assumed where the source names none "
+        f"(level_basis in relief.csv).{band}{other} "
         f"{words}."
     )

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from studies.case import INTERSPACES
 from studies.protocols import Outcome, as_in_patients
 from studies.relief.data import ReliefRow, primary
+from studies.spinalshare import applies, at_shares
 
 POINTS: Final = 41
 """Volumes over which a prediction is integrated."""
@@ -47,16 +49,21 @@ class Prediction:
 
     Attributes:
         rise: peak rise of the cranial CSF pressure [mmHg].
-        half_decay: time to half of that rise [s]; None where no run reached it.
-        coverage: share of the leak covered [1]; None where no leak is modelled.
+        at_shares: `rise.value` at the smaller and the larger spinal share of the compliance [mmHg]; None where the runs
+            give a share of their own.
+        half_decay: time to half of that rise [s], over the runs that reached it; None where none did.
+        half_decay_open: some of the runs ended before half of their rise was gone.
+        coverage: share of the leak covered [1]; None where no run of the row's own patient has a leak that fits.
         volume_mL: range of the volume that was integrated over.
-        assumed_volume: the range is that of all reported volumes, because the source gives none.
-        stand_in: computed with the other patient, because this one's runs are not there.
-        words: what was left out, empty if nothing.
+        assumed_volume: not reported: the range, or an end of it, is that of all reported volumes, or recalled.
+        stand_in: rise and half decay are of the other patient, because no run of this one fits.
+        words: what was left out or put in its place, empty if nothing.
     """
 
     rise: Band
+    at_shares: tuple[float, float] | None
     half_decay: Band | None
+    half_decay_open: bool
     coverage: Band | None
     volume_mL: tuple[float, float]
     assumed_volume: bool
@@ -97,8 +104,10 @@ def volume_range(row: ReliefRow, rows: Sequence[ReliefRow]) -> tuple[float, floa
 def predict(row: ReliefRow, rows: Sequence[ReliefRow], runs: Sequence[Outcome]) -> Prediction | str:
     """The prediction for a row, or why there is none.
 
-    The pressure is that of runs without a leak where there are any, so that it is the mechanical rise alone; the
-    coverage is that of runs with one, for a targeted row of those whose patch is at the level of the leak.
+    After dural puncture the pressure is that of runs without a leak where there are any, so that it is the mechanical
+    rise alone. In spontaneous hypotension, which is a leak, it is that of runs with one where there are any, aimed as
+    the row's patch was. Where no run of the row's own patient fits, the other patient stands in for the pressure. The
+    coverage is always of the row's own patient.
 
     Args:
         row: a published row; a control is predicted to have no rise.
@@ -107,79 +116,136 @@ def predict(row: ReliefRow, rows: Sequence[ReliefRow], runs: Sequence[Outcome]) 
     """
     if row.control_kind:
         nothing = Band(0.0, 0.0, 0.0)
-        return Prediction(nothing, None, None, (0.0, 0.0), assumed_volume=False, stand_in=False, words="")
-    closed = [run for run in runs if not run.case.leak] or list(runs)
-    chosen, stand_in = _alike(row, closed)
-    leaking = [run for run in runs if run.case.leak and (row.targeting != "targeted" or _is_aimed(run))]
-    covering, _ = _alike(row, leaking)
-    groups: dict[tuple[str, str], list[Outcome]] = {}
-    for run in chosen:
-        groups.setdefault((run.level, run.case.injection[0].approach), []).append(run)
-    if not groups:
-        return f"no run between {row.level_low} and {row.level_high}"
+        return Prediction(
+            nothing, (0.0, 0.0), None, half_decay_open=False, coverage=None, volume_mL=(0.0, 0.0), assumed_volume=False,
+            stand_in=False, words="",
+        )  # fmt: skip
     low, high = volume_range(row, rows)
-    tops = {place: max(run.volume_mL for run in group) for place, group in groups.items()}
-    top = max(tops.values())
-    if low > top + TOLERANCE_ML:
-        return f"{low:g} mL is more than was computed ({top:g} mL)"
-    reached = min(high, top)
-    # A place that was not computed so far would cut the range of all.
-    far = {place: group for place, group in groups.items() if tops[place] >= reached - TOLERANCE_ML}
-    volumes = np.linspace(low, reached, POINTS)
-    rises = np.array([np.interp(volumes, *_curve(group, RISE)) for group in far.values()])
-    near, reaching = (
-        [run for run in part if _beside(run.volume_mL, low, reached, {item.volume_mL for item in part})]
-        for part in ([run for group in far.values() for run in group], covering)
-    )
-    left = len(groups) - len(far)
-    words = [f"computed to {top:g} mL only"] if reached < high - TOLERANCE_ML else []
-    words += [f"{left} of {len(groups)} places not computed so far"] if left else []
+    own = _own(row, runs)
+    leaking = [run for run in own if run.case.leak]
+    closed = [run for run in own if not run.case.leak]
+    others = [run for run in runs if run.case.patient != PATIENTS.get(row.syndrome)]
+    first = leaking if row.syndrome == "SIH" else closed
+    pressing = _span(row, first or own, low, high)
+    stand_in = isinstance(pressing, str) and bool(others)
+    if stand_in:
+        pressing = _span(row, [run for run in others if not run.case.leak] or others, low, high)
+    if isinstance(pressing, str):
+        return pressing
+    decays = pressing.values(DECAY)
+    covering = _span(row, leaking, low, high)
+    covered = None if isinstance(covering, str) else _band(covering.values(COVERAGE, untreated=0.0))
+    words = ["injected at several sites, predicted as one site"] if row.sites_at_once == "several" else []
+    words += ["predicted with another patient"] if stand_in else []
+    words += pressing.words
+    still_raised = np.isnan(decays)
+    if still_raised.any():
+        words.append("half decay not reached" + ("" if still_raised.all() else " everywhere"))
+    if covered is None and any(run.case.leak for run in runs):
+        words.append("leak coverage not computed")
+    elif not isinstance(covering, str):
+        words += [f"leak coverage: {text}" for text in covering.words if text not in pressing.words]
+    rises = pressing.values(RISE, untreated=0.0)
+    rise = Band(float(rises.mean()), float(rises.min()), float(rises.max()))
     return Prediction(
-        rise=Band(float(rises.mean()), float(rises.min()), float(rises.max())),
-        half_decay=_band([run.number(DECAY) for run in near]),
-        coverage=_band([run.number(COVERAGE) for run in reaching]),
-        volume_mL=(low, reached),
+        rise=rise,
+        at_shares=at_shares(RISE, rise.value) if applies(run.case for run in pressing.runs) else None,
+        half_decay=_band(decays),
+        half_decay_open=bool(still_raised.any()),
+        coverage=covered,
+        volume_mL=(float(pressing.volumes[0]), float(pressing.volumes[-1])),
         assumed_volume=row.volume_basis != "reported",
         stand_in=stand_in,
         words="; ".join(words),
     )
 
 
-def _alike(row: ReliefRow, runs: Sequence[Outcome]) -> tuple[list[Outcome], bool]:
-    """Runs of the row's patient, levels and approaches; all patients' where its own has none, which is said."""
-    own = [run for run in runs if run.case.patient == PATIENTS.get(row.syndrome, "")]
-    first, last = INTERSPACES.index(row.level_low), INTERSPACES.index(row.level_high)
-    found = [
-        run
-        for run in own or runs
-        if first <= INTERSPACES.index(run.level) <= last and run.case.injection[0].approach in APPROACHES[row.targeting]
-    ]
-    return found, not own
+def _own(row: ReliefRow, runs: Sequence[Outcome]) -> list[Outcome]:
+    """Runs of the row's patient; in spontaneous hypotension a leak is at the needle if targeted, away from it if blind.
+
+    After dural puncture the place of the leak is known, and every patch lies within a level of it.
+    """
+    own = [run for run in runs if run.case.patient == PATIENTS.get(row.syndrome)]
+    return [run for run in own if _aimed_alike(row, run)] if row.syndrome == "SIH" else own
 
 
-def _is_aimed(run: Outcome) -> bool:
-    """Whether the patch is at the level of the leak."""
-    return all(leak.level == run.level for leak in run.case.leak)
+def _aimed_alike(row: ReliefRow, run: Outcome) -> bool:
+    at_the_needle = [leak.level == run.level for leak in run.case.leak]
+    if row.targeting == "targeted":
+        return all(at_the_needle)
+    return row.targeting != "blind" or not any(at_the_needle)
 
 
-def _curve(group: Sequence[Outcome], name: str) -> tuple[list[float], list[float]]:
-    """Volumes and values of one level and approach, means over what else varies, and nothing at 0 mL, untreated."""
-    points: dict[float, list[float]] = {0.0: [0.0]}
-    for run in group:
+@dataclass(frozen=True)
+class _Span:
+    """Runs that stand for a row, by place, and the volumes [mL] over which they are integrated."""
+
+    places: tuple[tuple[Outcome, ...], ...]
+    volumes: NDArray[np.float64]
+    words: tuple[str, ...]
+
+    @property
+    def runs(self) -> list[Outcome]:
+        return [run for place in self.places for run in place]
+
+    def values(self, name: str, untreated: float | None = None) -> NDArray[np.float64]:
+        """A quantity, a line per place and a column per volume; NaN next to a run that did not reach it.
+
+        Below the smallest computed volume it goes to `untreated` at 0 mL, or stays what it is there.
+        """
+        return np.array([np.interp(self.volumes, *_curve(place, name, untreated)) for place in self.places])
+
+
+def _span(row: ReliefRow, runs: Sequence[Outcome], low: float, high: float) -> _Span | str:
+    """Where the row was injected and how far that was computed, or why it cannot be told."""
+    places, words = _places(row, runs)
+    if not places:
+        return f"no run at {_named(row.sites)}"
+    top = max(run.volume_mL for place in places for run in place)
+    if low > top + TOLERANCE_ML:
+        return f"{low:g} mL is more than was computed ({top:g} mL)"
+    reached = min(high, top)
+    # A place that was not computed so far would cut the range of all.
+    far = tuple(place for place in places if max(run.volume_mL for run in place) >= reached - TOLERANCE_ML)
+    words += [f"computed to {top:g} mL only"] if reached < high - TOLERANCE_ML else []
+    words += [f"{len(places) - len(far)} of {len(places)} places not computed so far"] if len(far) < len(places) else []
+    return _Span(far, np.linspace(low, reached, POINTS, dtype=np.float64), tuple(words))
+
+
+def _places(row: ReliefRow, runs: Sequence[Outcome]) -> tuple[list[tuple[Outcome, ...]], list[str]]:
+    """Runs at the row's sites, by needle, approach and leak; those at the interspaces beside a site that has none."""
+    usual = [run for run in runs if run.case.injection[0].approach in APPROACHES[row.targeting]]
+    groups: dict[tuple[str, ...], list[Outcome]] = {}
+    words = []
+    for site in row.sites:
+        first, last = (INTERSPACES.index(end) for end in site)
+        found = [run for run in usual if first <= INTERSPACES.index(run.level) <= last]
+        if not found:
+            found = [run for run in usual if INTERSPACES.index(run.level) in (first - 1, last + 1)]
+            beside = sorted({run.level for run in found}, key=INTERSPACES.index)
+            words.append(f"no run at {_named([site])}" + (f", predicted at {' and '.join(beside)}" if found else ""))
+        for run in found:
+            leaks = (f"{leak.level} {leak.site} {leak.side}" for leak in run.case.leak)
+            groups.setdefault((run.level, run.case.injection[0].approach, *leaks), []).append(run)
+    return [tuple(group) for group in groups.values()], words
+
+
+def _named(sites: Iterable[tuple[str, str]]) -> str:
+    return " and ".join(first if first == last else f"{first} to {last}" for first, last in sites)
+
+
+def _curve(place: Sequence[Outcome], name: str, untreated: float | None) -> tuple[list[float], list[float]]:
+    """Volumes and values of one place, means over what else varies, and the value at 0 mL where it is known."""
+    points: dict[float, list[float]] = {} if untreated is None else {0.0: [untreated]}
+    for run in place:
         points.setdefault(run.volume_mL, []).append(run.number(name))
     volumes = sorted(points)
     return volumes, [sum(points[volume]) / len(points[volume]) for volume in volumes]
 
 
-def _beside(volume: float, low: float, high: float, volumes: set[float]) -> bool:
-    """Whether a computed volume lies in the range or is the nearest to an end of it."""
-    nearest = {min(volumes, key=lambda item: abs(item - end)) for end in (low, high)}
-    return low <= volume <= high or volume in nearest
-
-
-def _band(values: Sequence[float]) -> Band | None:
-    known = [value for value in values if math.isfinite(value)]
-    return Band(sum(known) / len(known), min(known), max(known)) if known else None
+def _band(values: NDArray[np.float64]) -> Band | None:
+    known = values[np.isfinite(values)]
+    return Band(float(known.mean()), float(known.min()), float(known.max())) if known.size else None
 
 
 @dataclass(frozen=True)
@@ -200,15 +266,30 @@ class Held:
         """Predicted share of the leak that is covered [1]; NaN where there is none."""
         return self.prediction.coverage.value if self.prediction and self.prediction.coverage else math.nan
 
+    def rise_left_out(self, any_volume: bool = False) -> str:
+        """Why the rise may not enter a rank correlation; empty where it may.
+
+        Args:
+            any_volume: a volume that is not reported counts at the middle of its prediction.
+        """
+        if self.prediction is None:
+            return "not predicted"
+        return "predicted with another patient" if self.prediction.stand_in else self._volume_left_out(any_volume)
+
+    def coverage_left_out(self, any_volume: bool = False) -> str:
+        """Why the leak coverage may not enter a rank correlation; empty where it may."""
+        if self.prediction is None or self.prediction.coverage is None:
+            return "without a computed coverage"
+        return self._volume_left_out(any_volume)
+
+    def _volume_left_out(self, any_volume: bool) -> str:
+        assumed = self.prediction is not None and self.prediction.assumed_volume
+        return "without a reported volume" if assumed and not any_volume else ""
+
     @property
     def comparable(self) -> bool:
-        """Whether the row may enter a rank correlation: its own volume and patient, and no control."""
-        return (
-            self.prediction is not None
-            and not self.prediction.assumed_volume
-            and not self.prediction.stand_in
-            and not self.row.control_kind
-        )
+        """Whether the row's rise may enter a rank correlation: its own volume and patient, and no control."""
+        return not self.row.control_kind and not self.rise_left_out()
 
 
 def hold(rows: Sequence[ReliefRow], runs: Sequence[Outcome]) -> list[Held]:
