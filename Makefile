@@ -20,8 +20,8 @@ test:  ## the daily tests
 procedure:  ## a test of every fact of the procedure, from its case file; a quarter of an hour
 	@$(RUN) python -m pytest -q tests/studies/test_clinical_picture.py $(ARGS)
 
-seeing:  ## pictures of a real run against its tables, and ParaView's views; two minutes (apt-get install paraview python3-paraview xvfb, else skipped)
-	@$(RUN) python -m pytest -q -rs tests/studies/test_plot_real.py tests/studies/test_paraview.py $(ARGS)
+seeing:  ## pictures of a real run against its tables, pages in Chromium, ParaView's views; four minutes (apt-get install chromium paraview python3-paraview xvfb, else skipped)
+	@$(RUN) python -m pytest -q -rs tests/studies/test_plot_real.py tests/studies/test_report.py tests/studies/test_paraview.py $(ARGS)
 
 lint:  ## ruff and strict mypy
 	@$(RUN) ruff check .

@@ -11,7 +11,6 @@ from typing import Final
 
 import pandas as pd
 
-from fem.parameters import parameter_table
 from fem.quantities import THRESHOLD_BAND
 from studies.calibrate.outcome import fitted_as_default, predicted_sd
 from studies.case import INTERSPACES
@@ -91,7 +90,7 @@ class Line:
     measured_low: float
     measured_high: float
     unit: str
-    n: int
+    n: int | None
     verdict: str
     verdict_at_shares: str
     null_model: float
@@ -112,7 +111,6 @@ class Comparison:
         meshes: sizes of mesh that were used, with their stated errors.
         missing: what the folder lacks, and how it is made.
         troubles: cases that did not finish.
-        fitted: parameters that were calibrated.
         relief: published relief rates beside their predictions.
         plug_modelled: whether any case has a leak.
         banded: whether rises can be told at other spinal shares of the compliance.
@@ -125,14 +123,14 @@ class Comparison:
     meshes: tuple[str, ...]
     missing: tuple[str, ...]
     troubles: tuple[str, ...]
-    fitted: tuple[str, ...]
     relief: tuple[Held, ...] = ()
     plug_modelled: bool = False
     banded: bool = False
 
     def frame(self) -> pd.DataFrame:
         """The table."""
-        return pd.DataFrame([asdict(line) for line in self.lines], columns=list(Line.__dataclass_fields__))
+        frame = pd.DataFrame([asdict(line) for line in self.lines], columns=list(Line.__dataclass_fields__))
+        return frame.astype({"n": "Int64"})  # empty where not given, and whole numbers beside it
 
 
 def gather(folder: Path) -> Comparison:
@@ -181,7 +179,6 @@ def gather(folder: Path) -> Comparison:
             for item in found
             if item.state != "done"
         ),
-        fitted=tuple(row.key for row in parameter_table().values() if row.tag == "calibrated"),
         relief=tuple(hold(relief_rows(), usable(found))),
         plug_modelled=any(item.case.leak for item in found),
         banded=banded,

@@ -1,4 +1,4 @@
-"""The page of a comparison: one HTML file that needs no network."""
+"""What all pages share, and the page of a comparison: one HTML file that needs no network."""
 
 from __future__ import annotations
 
@@ -11,19 +11,28 @@ from typing import Any, Final
 import jinja2
 
 import fem
-from studies.calibrate.outcome import outcome_lines, uncertainty_note
+from studies.calibrate.outcome import (
+    by_hand_lines,
+    calibrated_words,
+    outcome_heading,
+    outcome_lines,
+    uncertainty_note,
+)
 from studies.clinical import Measurement, measurements
 from studies.compare import CURVATURE, NO_SPREAD, NOT_COMPUTED, Comparison, Line
 from studies.figures import Drawn
-from studies.protocols import BOLUS, DISPLACED, STATIC_RISE, Outcome
+from studies.protocols import BOLUS, DISPLACED, STATIC_RISE, Outcome, sweeps_in
 from studies.provenance import commit, version
 from studies.relief.predicted import RISE
 from studies.relief.table import explained, strata
+from studies.report.record import asked_in_short, cases_of, parameter_rows, provenance_lines, records_of
+from studies.report.sure import sure
+from studies.results import case_states
 from studies.runfolder import write_text
 from studies.spinalshare import SHARES, at_shares, ratios, source
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
-
+DRAFT: Final = "A draft mesh is for a first look, not for a result."
 
 LIMITS: Final = (
     "rigid bone",
@@ -54,14 +63,8 @@ def number(value: object, digits: int = 2) -> str:
     return f"{value:.{digits}f}"
 
 
-def render(
-    comparison: Comparison,
-    figures: Sequence[Drawn],
-    page: Path,
-    charts: Sequence[Mapping[str, Any]] = (),
-    script: str = "",
-) -> None:
-    """Write the page; charts that answer to the reader go with a script."""
+def fill(page: Path, template: str, **values: Any) -> None:
+    """Fill in a template of a page; what every page says is added here."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -70,16 +73,51 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
+    text = environment.get_template(template).render(
+        {"charts": [], "script": ""}
+        | values
+        | {
+            "calibrated": f"Calibrated parameters: {calibrated_words()}. They may look at these figures and no others:",
+            "calibration": calibration_lines(),
+            "outcome_heading": outcome_heading(),
+            "outcome": [*outcome_lines(), *by_hand_lines()],
+            "limits": LIMITS,
+            "version": version(),
+            "model_version": fem.MODEL_VERSION,
+            "commit": commit(),
+        }
+    )
+    write_text(page, text)
+
+
+def render(
+    comparison: Comparison,
+    figures: Sequence[Drawn],
+    page: Path,
+    charts: Sequence[Mapping[str, Any]] = (),
+    script: str = "",
+) -> None:
+    """Write the page into the folder that it tells of; charts that answer to the reader go with a script."""
     unused = [line for line in comparison.lines if line.use == "validation" and line.verdict != NOT_COMPUTED]
     validation = [line for line in unused if line.verdict != NO_SPREAD]
     contested = [line for line in unused if line.beats_null in ("yes", "no")]
-    text = environment.get_template("comparison.html.jinja").render(
+    sweeps = {folder.name: case_states(folder) for folder in sweeps_in(page.parent)}
+    cases = {name: cases_of(states) for name, states in sweeps.items()}
+    records = records_of(state.path for states in sweeps.values() for state in states)
+    fill(
+        page,
+        "comparison.html.jinja",
+        title="Epidural blood patch: model and measurements",
+        warnings=_warnings(comparison),
+        asked=[(name, asked_in_short(states, cases[name])) for name, states in sweeps.items()],
+        sure=sure([case for members in cases.values() for case in members]).items(),
+        provenance=provenance_lines(records),
+        parameters=parameter_rows(records),
         comparison=comparison,
-        figures=[{"name": figure.name, "caption": figure.caption, "data": _embedded(figure.svg)} for figure in figures],
+        pictures=[{"caption": figure.caption, "data": _embedded(figure.svg)} for figure in figures],
         names=NAMES,
         charts=charts,
         script=script,
-        limits=LIMITS,
         inside=sum(line.verdict == "inside" for line in validation),
         judged=len(validation),
         at_shares=_at_shares([line for line in validation if line.verdict_at_shares]),
@@ -87,19 +125,19 @@ def render(
         contested=len(contested),
         explained=explained(comparison.relief, comparison.plug_modelled),
         strata=strata(comparison.relief),
-        calibration=calibration_lines(),
-        outcome=outcome_lines(),
         study=[_study_row(item, comparison.banded) for item in comparison.study],
         shares={name: [f"{ratio:.2f}" for ratio in pair] for name, pair in ratios().items()},
         share_source=source(),
         uncertain=any(not math.isnan(line.predicted_sd) for line in comparison.lines),
         uncertain_note=uncertainty_note(),
-        draft=any(note.startswith("draft") for note in comparison.meshes),
-        version=version(),
-        model_version=fem.MODEL_VERSION,
-        commit=commit(),
     )
-    write_text(page, text)
+
+
+def _warnings(comparison: Comparison) -> list[str]:
+    draft = any(note.startswith("draft") for note in comparison.meshes)
+    lines = [f"Not every case finished: {'; '.join(comparison.troubles)}."] if comparison.troubles else []
+    lines.append(f"Mesh: {'; '.join(comparison.meshes)}.{f' {DRAFT}' if draft else ''}")
+    return [*lines, *(f"Missing: {line}" for line in comparison.missing)]
 
 
 def _at_shares(lines: Sequence[Line]) -> str:

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+import fem
 from fem.parameters import parameter_table
 from studies.case import Case
 from studies.provenance import of_version
@@ -16,6 +17,9 @@ from studies.resolve import material_values
 
 OUTCOME: Final = Path(__file__).parents[1] / "data" / "calibration.csv"
 """`calibration.csv` of the calibration that the defaults were taken from."""
+
+FITTED_VERSION: Final = "8"
+"""Version of the model that it was fitted with; the table has no column for it."""
 
 ROUNDED: Final = 0.05
 """A default that differs from the posterior by more than this share is not its rounding."""
@@ -81,3 +85,34 @@ def _line(row: dict[str, str]) -> str:
     if abs(default / value - 1) > ROUNDED:
         said += f"; the default is {default:g}, not the fitted value"
     return f"{said}."
+
+
+def by_hand(path: Path = OUTCOME) -> list[str]:
+    """Calibrated parameters that are not the outcome of a fit."""
+    fitted = set()
+    if path.is_file():
+        with path.open(newline="", encoding="utf-8") as stream:
+            fitted = {row["key"].removeprefix("materials.") for row in csv.DictReader(stream)}
+    return [key for key, row in parameter_table().items() if row.tag == "calibrated" and key not in fitted]
+
+
+def by_hand_lines(path: Path = OUTCOME) -> list[str]:
+    """A line per parameter that was chosen by hand: value, range, on what."""
+    rows = [parameter_table()[key] for key in by_hand(path)]
+    return [
+        f"{row.key}: {row.value:g} {row.unit}, by hand, range {row.low:g} to {row.high:g}: {row.source}."
+        for row in rows
+    ]
+
+
+def calibrated_words(path: Path = OUTCOME) -> str:
+    """Names of the calibrated parameters: those of the fit, and those by hand."""
+    hand = by_hand(path)
+    fitted = [row.key for row in parameter_table().values() if row.tag == "calibrated" and row.key not in hand]
+    return f"{', '.join(fitted) or 'none'}{f'; by hand: {", ".join(hand)}' if hand else ''}"
+
+
+def outcome_heading() -> str:
+    """What the lines of the outcome stand under: the version of the model that was fitted."""
+    now = "" if FITTED_VERSION == fem.MODEL_VERSION else f" (this is {fem.MODEL_VERSION})"
+    return f"What the calibration found, with model version {FITTED_VERSION}{now}"

@@ -21,7 +21,7 @@ class Measurement:
 
     Attributes:
         use: folder it comes from; parameters may be chosen by `calibration` only.
-        n: patients; 0 where not given.
+        n: patients; None where not given.
         sd: standard deviation between patients, or of a fit's residuals where the note says so; NaN where not given.
         stated_low, stated_high: range of the source; NaN where not given.
         sense: whether the value was measured, or the source says only that the true one lies below or above it.
@@ -31,7 +31,7 @@ class Measurement:
     use: Literal["calibration", "validation"]
     study: str
     doi: str
-    n: int
+    n: int | None
     population: str
     injectate: str
     volume_mL: float
@@ -79,7 +79,7 @@ def measurements(use: Literal["calibration", "validation"], quantity: str) -> li
                     use=use,
                     study=str(row["study"]),
                     doi=str(row["doi"]),
-                    n=int(row["n"] or 0),
+                    n=int(row["n"]) if row["n"] else None,
                     population=str(row["population"]),
                     injectate=str(row["injectate"]),
                     volume_mL=float(row["volume_mL"]),

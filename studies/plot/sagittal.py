@@ -45,9 +45,6 @@ LEAST_HEIGHT: Final = 2.6
 MOST_HEIGHT: Final = 8.5
 """Heights of the columns [inch]."""
 
-DRAWN: Final = 3
-"""Columns of each quantity at most."""
-
 
 def midline(moment: Moment) -> dict[str, Cut]:
     """Sagittal cuts of the regions and of the sac as a whole; points are (y, z)."""
@@ -62,7 +59,6 @@ def sagittal_figure(run: Run) -> tuple[Figure, str] | None:
     chosen, missing = moments(run)
     if not chosen:
         return None
-    chosen = [*chosen[:1], *chosen[1:][: DRAWN - 1]]
     made = [(title, midline(moment)) for title, moment in chosen]
     if all(part["epidural"].empty for _, part in made):
         return None

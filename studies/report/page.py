@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import base64
-import math
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
 import pandas as pd
 
-import fem
-from fem.parameters import parameter_table
-from studies.calibrate.outcome import outcome_lines
 from studies.console import HEADLINE
-from studies.page import LIMITS, TEMPLATES, calibration_lines, render
+from studies.page import DRAFT, fill, render
 from studies.plot import PICTURES, draw_run, note_of
 from studies.plot.curves import LONG
 from studies.plot.run import Run, duration, read_run
 from studies.plot.style import Picture
 from studies.plot.sweep import HEADLINES, draw_sweep, numbers_of, order_of, varied_keys
-from studies.provenance import commit, default_step_error, mesh_errors, mesh_note, step_note, version
-from studies.reading import case_tree
 from studies.report.chart import chart, script
-from studies.report.sure import bands
-from studies.results import shortfall, table
-from studies.runfolder import write_text
+from studies.report.record import (
+    asked,
+    asked_of_sweep,
+    cases_of,
+    parameter_rows,
+    provenance_lines,
+    records_of,
+    short,
+)
+from studies.report.sure import bands, sure
+from studies.results import case_states, shortfall, table
 
 SHOWN_CASES: Final = 60
 """Cases in the table of a sweep's page."""
-
-NOT_PROPAGATED: Final = "not propagated; widths of the fitted ones below, under what was calibrated on what"
 
 
 def run_page(folder: Path, page: Path) -> None:
@@ -52,14 +51,20 @@ def run_page(folder: Path, page: Path) -> None:
         page,
         title=f"Epidural blood patch: {run.title}",
         warnings=_warnings(run),
-        asked=asked(run),
+        asked=asked([run.case]),
         headline=headline,
         more=more,
         charts=[chart("series", "Over time", series, [*logs, *xs], shown_first, labels, logs=logs)] if columns else [],
         pictures=pictures,
-        sure=_sure_of_run(run),
-        provenance=[*_provenance(run.provenance), ("state", f"{run.state}, {duration(run.end)} of model time")],
-        parameters=[row | {"value": _number(row["value"])} for row in run.provenance.get("parameters", [])],
+        sure=[
+            *sure([run.case], {name: run.value(name) for name in run.summary}).items(),
+            ("volume balance, largest error", short(run.value("volume_balance_error_max"))),
+        ],
+        provenance=[
+            *provenance_lines([run.provenance]),
+            ("state", f"{run.state}, {duration(run.end)} of model time"),
+        ],
+        parameters=parameter_rows([run.provenance]),
     )
 
 
@@ -78,33 +83,30 @@ def sweep_page(folder: Path, page: Path) -> None:
     if not numeric:
         data = data.assign(order=range(1, len(data) + 1))
     quantities = [name for name, _ in HEADLINES if name in frame and pd.to_numeric(frame[name], errors="coerce").any()]
-    states = frame["state"].value_counts()
+    states = case_states(folder, check=True)
+    records = records_of(state.path for state in states)
+    cases = cases_of(states)
+    known = sure(cases)
     shown = frame[["case", "state", "reason", *quantities]].head(SHOWN_CASES)
     write(
         page,
         title=f"Epidural blood patch: sweep of {len(frame)} cases",
         warnings=[said] if (said := shortfall(frame)) else [],
-        asked=[
-            ("cases", ", ".join(f"{number} {state}" for state, number in states.items())),
-            *((key, ", ".join(dict.fromkeys(frame[key].astype(str)))) for key in keys),
-        ],
+        asked=asked_of_sweep(states, cases),
         cases={
             "names": ["case", "state", "reason", *(dict(HEADLINES)[name] for name in quantities)],
-            "rows": [[_number(value) for value in row] for row in shown.itertuples(index=False)],
+            "rows": [[short(value) for value in row] for row in shown.itertuples(index=False)],
             "left_out": max(len(frame) - SHOWN_CASES, 0),
         },
         charts=[chart("sweep", "Choose what to see", data, xs, quantities, labels, keys, keys)],
         pictures=pictures,
         sure=[
-            (
-                "mesh",
-                "; ".join(sorted({str(item) for item in frame.get("mesh", pd.Series(dtype=str)).dropna()})) or "–",
-            ),
-            ("time steps", default_step_error()),
-            *bands(frame, keys),
-            ("parameters", NOT_PROPAGATED),
+            *((words, known[words]) for words in ("mesh", "time steps")),
+            *bands(frame, keys, known),
+            ("parameters", known["parameters"]),
         ],
-        provenance=_provenance(commit() | {"bloodpatch": version(), "model_version": fem.MODEL_VERSION}),
+        provenance=provenance_lines(records),
+        parameters=parameter_rows(records),
     )
 
 
@@ -132,28 +134,15 @@ def comparison_page(folder: Path, page: Path) -> None:
     render(comparison, figures, page, charts, script())
 
 
-def write(page: Path, **values: Any) -> None:
-    """Fill in the template; what every page says is added here."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    fitted = [row.key for row in parameter_table().values() if row.tag == "calibrated"]
-    text = environment.get_template("report.html.jinja").render(
-        {"headline": [], "more": [], "cases": None, "charts": [], "parameters": []}
+def write(page: Path, pictures: list[Picture], **values: Any) -> None:
+    """Fill in the page of a run or of a sweep."""
+    fill(
+        page,
+        "report.html.jinja",
+        **{"headline": [], "more": [], "cases": None, "script": script()}
         | values
-        | {
-            "pictures": [{"caption": item.caption, "data": embedded(item)} for item in values["pictures"]],
-            "calibrated": f"Calibrated parameters: {', '.join(fitted) or 'none'}. They may look at these only:",
-            "calibration": calibration_lines(),
-            "outcome": outcome_lines(),
-            "limits": LIMITS,
-            "version": version(),
-            "model_version": fem.MODEL_VERSION,
-            "script": script(),
-        }
+        | {"pictures": [{"caption": item.caption, "data": embedded(item)} for item in pictures]},
     )
-    write_text(page, text)
 
 
 def embedded(picture: Picture) -> str:
@@ -163,61 +152,15 @@ def embedded(picture: Picture) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
-def asked(run: Run) -> list[tuple[str, str]]:
-    """The case in the words of its file: patient, injections, leaks, window."""
-    tree = case_tree(run.case)
-    lines = [("patient", str(tree["patient"])), ("posture", str(tree["posture"]))]
-    for kind in ("injection", "leak"):
-        for item in tree.get(kind, []):
-            lines.append((kind, ", ".join(f"{key} {value}" for key, value in item.items())))
-    anatomy = tree.get("anatomy", {})
-    lines.append(("window", str(anatomy.get("mesh") or " to ".join(anatomy.get("span", [])))))
-    if anatomy.get("overrides"):
-        lines.append(("anatomy", str(anatomy["overrides"])))
-    lines.append(("CSF", ", ".join(f"{key} {value}" for key, value in tree.get("csf", {}).items())))
-    lines.append(("follow-up", duration(run.case.time.follow_up)))
-    return lines
-
-
 def _warnings(run: Run) -> list[str]:
     lines = [note_of(run)]
     if run.state != "done":
         reason = f": {run.status.reason}" if run.status and run.status.reason else ""
         lines.append(f"The run is {run.state}{reason}. What was reached is shown.")
     if run.case.mesh.size == "draft":
-        lines.append("A draft mesh is for a first look, not for a result.")
+        lines.append(DRAFT)
     if not run.fields.moments:
         lines.append("No fields were written: there are no cuts and no 3D view.")
-    return lines
-
-
-def _sure_of_run(run: Run) -> list[tuple[str, str]]:
-    size = run.case.mesh.size if run.case.anatomy.mesh is None else "own mesh"
-    share = run.case.csf.spinal_share
-    rows = [
-        ("mesh", f"{mesh_note(run.case)}" if size in mesh_errors() else f"{size}; discretisation error not known"),
-        ("time steps", step_note(run.case)),
-        ("volume balance, largest error", _number(run.value("volume_balance_error_max"))),
-        ("network stiffness", "invented; vary materials.network.youngs_modulus in a sweep for its band"),
-        (
-            "spinal share of the compliance",
-            f"{share:g} as given"
-            if share is not None
-            else "measured in the window; vary csf.spinal_share for its band",
-        ),
-        ("parameters", NOT_PROPAGATED),
-    ]
-    return rows
-
-
-def _provenance(data: dict[str, Any]) -> list[tuple[str, str]]:
-    lines = []
-    for key, value in data.items():
-        if key == "parameters":
-            continue
-        if isinstance(value, dict):
-            value = ", ".join(f"{name} {item}" for name, item in value.items())
-        lines.append((key.replace("_", " "), str(value)))
     return lines
 
 
@@ -225,7 +168,7 @@ def _quantity(name: str, run: Run) -> dict[str, str]:
     entry = run.summary[name]
     words = dict(HEADLINE).get(name, name)
     return {
-        "name": words, "value": _number(entry.get("value")), "unit": str(entry.get("unit", "")),
+        "name": words, "value": short(entry.get("value")), "unit": str(entry.get("unit", "")),
         "definition": str(entry.get("definition", "")),
     }  # fmt: skip
 
@@ -237,12 +180,3 @@ def _labelled(name: str) -> str:
     if name.endswith("_mL_per_min"):
         return f"{name.removesuffix('_mL_per_min').replace('_', ' ')} [mL/min]"
     return f"{name.replace('_', ' ')} [1]"
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return "–" if value is None else str(value).lower()
-    if isinstance(value, int | float) or hasattr(value, "item"):
-        number = float(value)
-        return "–" if math.isnan(number) else f"{number:.4g}"
-    return str(value)

@@ -1,51 +1,178 @@
-"""Bands of a sweep's headline figures over what is not known: mesh, steps, network stiffness, spinal share."""
+"""How sure the numbers of cases are: mesh, steps, network stiffness, spinal share, what the fit leaves open."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 import pandas as pd
+
+from fem.parameters import parameter_table
+from studies.calibrate.outcome import fitted_as_default, predicted_sd, uncertainty_note
+from studies.case import Case
+from studies.clinical import measurements
+from studies.protocols import DISPLACED, ML, STATIC_RISE, is_higuchi, is_pratt
+from studies.provenance import mesh_note, of_version, step_note
+from studies.resolve import material_values
+from studies.spinalshare import QUANTITIES, SHARES, applies, at_shares, ratios, source
+
+NETWORK_BAND: Final = Path(__file__).parents[1] / "data" / "network_band.csv"
+NETWORK: Final = "network.youngs_modulus"
+NETWORK_WORDS: Final = "network stiffness"
+SHARE_WORDS: Final = "spinal share of the compliance"
+SHARE_NAMES: Final = " and ".join(f".{100 * share:.0f}" for share in SHARES)
 
 UNKNOWNS: Final = {
     "mesh.size": "mesh size",
     "time.injection_step": "largest step during the injection",
     "time.max_step": "largest step",
-    "materials.network.youngs_modulus": "network stiffness",
-    "csf.spinal_share": "spinal share of the compliance",
+    f"materials.{NETWORK}": NETWORK_WORDS,
+    "csf.spinal_share": SHARE_WORDS,
     "csf.reference_pressure": "reference pressure of the compliance",
     "solver.source_radius": "radius of the source",
 }
 FIGURES: Final = (
-    ("csf_pressure_rise_mmHg", "CSF rise", "mmHg"),
-    ("epidural_pressure_static_rise_mmHg", "static epidural rise", "mmHg"),
-    ("csf_displaced_peak_mL", "CSF displaced", "mL"),
-    ("cord_displacement_max_mm", "cord displaced", "mm"),
+    ("csf_pressure_rise_mmHg", "CSF rise", " mmHg"),
+    ("epidural_pressure_static_rise_mmHg", "static epidural rise", " mmHg"),
+    ("csf_displaced_peak_mL", "CSF displaced", " mL"),
+    ("sac_area_min_ratio", "smallest sac area over baseline", ""),
+    ("canal_occupancy_max", "canal occupied", ""),
+    ("cord_displacement_max_mm", "cord displaced", " mm"),
+)
+SAID: Final = {DISPLACED: "lumbosacral CSF displaced 5 min after", STATIC_RISE: "static epidural rise at"}
+"""What clinical protocols read off, in words that a volume follows."""
+
+NOT_PROPAGATED: Final = (
+    "not propagated to these figures: what the fit leaves open of its parameters is known for predictions of the "
+    "clinical protocols only (page of a comparison), and no other parameter's range is carried on; widths of the "
+    "fitted ones below, under what was calibrated on what"
 )
 
 
-def bands(frame: pd.DataFrame, keys: Sequence[str]) -> list[tuple[str, str]]:
+def sure(cases: Sequence[Case], rises: Mapping[str, float] | None = None) -> dict[str, str]:
+    """What is known of every source of uncertainty of some cases, in words.
+
+    Args:
+        cases: resolved.
+        rises: headline rises of the one case [mmHg], by name, to be told at other spinal shares.
+    """
+    return {
+        "mesh": "; ".join(sorted({mesh_note(case) for case in cases})) or "–",
+        "time steps": "; ".join(sorted({step_note(case) for case in cases})) or "–",
+        NETWORK_WORDS: network_note(cases),
+        SHARE_WORDS: share_note(cases, rises or {}),
+        "parameters": fit_note(cases),
+    }
+
+
+@cache
+def _network_band() -> list[dict[str, str]]:
+    """Rows that ``bloodpatch verify production`` wrote."""
+    with NETWORK_BAND.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def network_note(cases: Iterable[Case]) -> str:
+    """The cases' stiffness of the network, and what the production case's figures do over its band."""
+    usual = parameter_table()[NETWORK].value
+    here = sorted({material_values(case).get(NETWORK, usual) for case in cases})
+    said = f"invented; {_range(here)} Pa here"
+    rows = {row["quantity"]: row for row in _network_band()}
+    if not rows:
+        return f"{said}; its band is not known"
+    one = next(iter(rows.values()))
+    changes = [
+        f"{short} {_percent(rows[name]['ratio_low'])} to {_percent(rows[name]['ratio_high'])} %"
+        for name, short, _ in FIGURES
+        if name in rows
+    ]
+    return (
+        f"{said}; {one['softest']} to {one['stiffest']} instead of {one['reference']} change, in one case (20 mL of "
+        f"blood at L3/L4, results/production), {', '.join(changes)}{of_version(one['model_version'])}"
+    )
+
+
+def _range(values: Sequence[float]) -> str:
+    """Smallest and largest of sorted values."""
+    return f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
+
+
+def _percent(ratio: str) -> str:
+    change = round(100 * (float(ratio) - 1), 1)
+    return f"{change:+.1f}" if change else "0"
+
+
+def share_note(cases: Sequence[Case], rises: Mapping[str, float]) -> str:
+    """The cases' spinal share of the compliance, and the rises at the two between which they are stated."""
+    if not applies(cases):
+        given = sorted({case.csf.spinal_share for case in cases if case.csf.spinal_share is not None})
+        measured = any(case.csf.spinal_share is None for case in cases)
+        others = "; measured in the window in the others" if measured else ""
+        return f"{_range(given)} as given{others}"
+    said = []
+    for name, short, unit in FIGURES:
+        if name not in QUANTITIES:
+            continue
+        at = at_shares(name, rises.get(name, math.nan))
+        factors = " and ".join(f"{ratio:.2f}" for ratio in ratios()[name])
+        values = "" if math.isnan(at[0]) else f"{at[0]:.3g} and {at[1]:.3g}{unit}, that is "
+        said.append(f"{short} {values}times {factors}")
+    return f"measured in the window; at {SHARE_NAMES}: {'; '.join(said)}; {source()}"
+
+
+def fit_note(cases: Sequence[Case]) -> str:
+    """What the fit leaves open of the predictions that the cases are, where it is known."""
+    if not fitted_as_default(cases):
+        return "not propagated: what the fit leaves open is known for its parameters at their defaults only"
+    told = []
+    for name, words in SAID.items():
+        rows = [*measurements("calibration", name), *measurements("validation", name)]
+        for row in sorted(rows, key=lambda row: row.volume_mL):
+            sd = predicted_sd(row.id)
+            if not math.isnan(sd) and any(_predicts(case, name, row.volume_mL) for case in cases):
+                told.append(f"{words} {row.volume_mL:g} mL ± {sd:.2g} {row.unit}")
+    if not told:
+        return NOT_PROPAGATED
+    left_open = f"what the fit leaves open, one standard deviation{uncertainty_note()}"
+    return f"{left_open}: {'; '.join(told)}; nothing else is propagated"
+
+
+def _predicts(case: Case, quantity: str, volume_mL: float) -> bool:
+    """Whether a case is the protocol by which a quantity was measured at a volume, or passes it on its way."""
+    total = sum(injection.volume for injection in case.injection) / ML
+    if quantity == DISPLACED:
+        return is_higuchi(case) and math.isclose(total, volume_mL, rel_tol=1e-6)
+    return is_pratt(case) and volume_mL <= total * (1 + 1e-6)
+
+
+def bands(frame: pd.DataFrame, keys: Sequence[str], known: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
     """How far each headline figure goes when one unknown alone varies: the widest case, in words.
 
     Args:
         frame: the sweep's table.
         keys: keys that vary.
+        known: what else is known of an unknown that does not vary, by its words.
     """
     lines = []
     done = frame[frame["state"] == "done"]
     for key, words in UNKNOWNS.items():
         if key not in keys:
-            lines.append((words, f"not varied in this sweep ({key})"))
+            more = f"; {known[words]}" if known and words in known else ""
+            lines.append((words, f"not varied in this sweep ({key}){more}"))
             continue
         others = [name for name in keys if name != key]
         groups = [part for _, part in done.groupby(others)] if others else [done]
         said = []
         for name, short, unit in FIGURES:
             spans = [_span(part, name) for part in groups if name in part]
-            known = [span for span in spans if span is not None]
-            if known:
-                low, high = max(known, key=lambda span: span[1] - span[0])
-                said.append(f"{short} {low:.3g} to {high:.3g} {unit}")
+            spread = [span for span in spans if span is not None]
+            if spread:
+                low, high = max(spread, key=lambda span: span[1] - span[0])
+                said.append(f"{short} {low:.3g} to {high:.3g}{unit}")
         lines.append((words, f"widest band: {'; '.join(said)}" if said else "no two finished cases differ in it alone"))
     return lines
 

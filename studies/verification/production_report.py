@@ -40,6 +40,9 @@ STATED: Final = {
 }
 """Quantities whose error every report states, and their names there."""
 
+BAND_COLUMNS: Final = ("quantity", "ratio_low", "ratio_high", "softest", "reference", "stiffest", "model_version")
+"""Of ``studies/data/network_band.csv``."""
+
 MARKERS: Final = ("o", "s", "^", "D", "v", "<", ">", "P")
 
 
@@ -186,6 +189,26 @@ def share_ratios(production: Production) -> list[tuple[str, float, float, str]]:
     return [(name, v[low] / v[part.reference], v[high] / v[part.reference], ran) for name, v in values.items()]
 
 
+def network_band(production: Production) -> list[tuple[str, float, float, str, str, str, str]]:
+    """Rows of ``studies/data/network_band.csv``.
+
+    Quantity, smallest and largest value over the network's stiffnesses, each over that of the reference [1], softest,
+    reference and stiffest setting, version of the model; no rows without that study.
+    """
+    part = production.part(NETWORK.name)
+    if part is None:
+        return []
+    labels = [member.label for member in part.members]
+    settings = (labels[0], labels[part.reference], labels[-1], production.model_version)
+    rows: list[tuple[str, float, float, str, str, str, str]] = []
+    for name in (name for name in HEADLINES if name in production.quantities):
+        values = part.values(name)
+        base = values[part.reference]
+        if all(map(math.isfinite, values)):
+            rows.append((name, min(values) / base, max(values) / base, *settings))
+    return rows
+
+
 def _stated(part: Part, at: int) -> str:
     found = {words: part.convergence(name) for name, words in STATED.items()}
     shares = [f"{words} {_percent(one.index_at(at))} %" for words, one in found.items() if one is not None]
@@ -231,17 +254,17 @@ def _series(axes: Axes, part: Part, name: str, k: int) -> None:
 
 
 def write(production: Production, out: Path) -> list[Path]:
-    """Write ``production.csv``, ``.md``, ``.png``, ``mesh_error.csv`` and ``spinal_share.csv`` to a folder."""
+    """Write ``production.csv``, ``.md``, ``.png`` and the tables of ``studies/data`` that come of it to a folder."""
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "production.csv", csv_text(production))
     write_text(out / "production.md", markdown(production))
     write_text(out / "mesh_error.csv", _table(("size", "error", "source", "model_version"), stated_errors(production)))
     shares = ("quantity", *(f"ratio_{x}" for x in SHARES), "model_version")
     write_text(out / "spinal_share.csv", _table(shares, share_ratios(production)))
+    write_text(out / "network_band.csv", _table(BAND_COLUMNS, network_band(production)))
     figure(production, out / "production.png")
     return [out / f"production.{suffix}" for suffix in ("csv", "md", "png")] + [
-        out / "mesh_error.csv",
-        out / "spinal_share.csv",
+        out / f"{name}.csv" for name in ("mesh_error", "spinal_share", "network_band")
     ]
 
 

@@ -104,8 +104,8 @@ def test_a_quadratic_displacement_is_read_back_exact_at_every_node(tmp_path):
     ones = np.ones(count, np.int32)
     spine = SimpleNamespace(region=np.full(count, Part.EPIDURAL), subregion=ones, level=ones)
     observer = SimpleNamespace(
-        cauchy_stress=lambda: np.zeros((count, 6)), cell_volumes=lambda: np.ones(count), reference_volume=np.ones(count),
-        contents=dict,
+        cauchy_stress=lambda: np.zeros((count, 6)), contents=dict,
+        cell_volumes=lambda: np.ones(count), reference_volume=np.ones(count),
     )  # fmt: skip
     model = SimpleNamespace(
         comm=mesh.comm, spine=spine, domain=domain, poro=poro, baseline=baseline.x.array, copies=1

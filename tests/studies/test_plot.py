@@ -10,7 +10,7 @@ from studies.plot.axial import cuts, height, moments
 from studies.plot.curves import with_cord_displacement
 from studies.plot.fields import CONTENT, border_lines, cut
 from studies.plot.run import HOUR, duration, read_run
-from studies.plot.sagittal import midline
+from studies.plot.sagittal import midline, sagittal_figure
 from studies.plot.space import covered
 from studies.study import read_study
 from studies.sweep import execute, prepare
@@ -90,6 +90,16 @@ def test_moments_say_what_is_not_there(run, tmp_path):
     chosen, missing = moments(long)
     assert [title for title, _ in chosen] == ["before", "at the peak, 18 s", "at 3 h", "on day 3"]
     assert missing == ""
+
+
+def test_every_moment_stands_in_the_midline_picture(tmp_path):
+    run = read_run(make_run(tmp_path / "run", (0.0, 18.0, 3 * HOUR, 72 * HOUR), time={"follow_up": f"{73 * 3600} s"}))
+    figure, caption = sagittal_figure(run)
+    titles = [axes.get_title().replace("\n", ", ") for axes in figure.axes if axes.get_title()]
+    wanted = [title for title, _ in moments(run)[0]]
+    assert wanted == ["before", "at the peak, 18 s", "at 3 h", "on day 3"]
+    assert titles == [*wanted, *wanted[1:]]  # pressure, then content, which there is none of before
+    assert "Not shown" not in caption
 
 
 def test_displacement_of_the_cord_is_read_off_the_fields(run):

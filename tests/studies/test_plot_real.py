@@ -6,8 +6,13 @@ import meshio
 import numpy as np
 import pytest
 
+from fem.paths import INJECTION_FRAMES
+from fem.simulation import READ_OUTS
 from studies.plot.axial import cuts
 from studies.plot.run import read_run
+from studies.reading import validate_case
+from studies.resolve import resolve
+from studies.solver import mesh_of
 
 CASE = """
 [anatomy]
@@ -26,8 +31,22 @@ size = "draft"
 [solver]
 kinematics = "small"
 """
+DEFAULT = {"injection": [{"level": "L3/L4", "volume": "20 mL"}]}
+LIMIT = 100 * 2**20
+"""All files of a default case [bytes]."""
+
+TIMES = INJECTION_FRAMES + 4 + len(READ_OUTS)
+"""Output times at most: baseline, injection, its end, 20 s later, those looked at in patients, the end of the run."""
+
 EDGES = ((0, 1), (1, 2), (0, 2), (0, 3), (1, 3), (2, 3))
 """Edges of a VTK quadratic tetrahedron in the order of its mid-side nodes."""
+
+
+def default_case_bytes(out):
+    """Size of all files of a default case [bytes], estimated from the bytes per cell and time of this one."""
+    grids = {path: len(meshio.read(path).cells_dict["tetra10"]) for path in (out / "fields").glob("*.vtu")}
+    written = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    return written / sum(grids.values()) * TIMES * len(mesh_of(resolve(validate_case(DEFAULT))).cells)
 
 
 @pytest.mark.slow
@@ -42,6 +61,7 @@ def test_pictures_agree_with_the_tables_of_a_real_run(command, tmp_path):
         for node, (a, b) in enumerate(EDGES, 4):
             # The sac's sections are curved by its baseline, by less than a tenth of a millimetre.
             assert np.abs(corners[:, node] - 0.5 * (corners[:, a] + corners[:, b])).max() < 2e-4, path.name
+    assert default_case_bytes(out) < LIMIT
     run = read_run(out)
     assert [name for _, name in run.places.ticks] == ["L1", "T12", "T11"]
     # Without its root sleeves the cut has the area of the profile's slab, at the foramina as between them.

@@ -1,5 +1,6 @@
 """The page of a run, a sweep or a comparison, opened as a reader opens it where Chromium is installed."""
 
+import csv
 import html
 import json
 import os
@@ -10,17 +11,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from studies.calibrate.outcome import FITTED_VERSION, by_hand, predicted_sd
+from studies.clinical import measurements
+from studies.compare import gather
 from studies.demo import CASES
 from studies.page import LIMITS
 from studies.plot.curves import LONG
 from studies.report.chart import MOST_POINTS, chart
-from studies.report.sure import bands
+from studies.report.sure import bands, network_note, sure
+from studies.spinalshare import ratios
 from studies.study import read_study
 from studies.sweep import execute, prepare
 from tests.studies.fake import NAME
 from tests.studies.seeing import make_run
 
-ON_HOST = Path(__file__).parents[2] / "env" / "on-host"
+ROOT = Path(__file__).parents[2]
+ON_HOST = ROOT / "env" / "on-host"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PHONE, DESK = 390, 1280
 
@@ -41,6 +47,102 @@ def pages(tmp_path_factory):
 
 
 KINDS = ("run", "sweep", "comparison")
+
+
+SECTIONS = (
+    "What was asked",
+    "What came out",
+    "Pictures",
+    "How sure",
+    "What was calibrated on what",
+    "Limits",
+    "Provenance",
+)
+"""Of every page, in this order; a comparison has more."""
+
+
+def section(page: str, name: str) -> str:
+    """Text of one section of a page, tags and all."""
+    return html.unescape(page.split(f"<h2>{name}</h2>")[1].split("<h2>")[0])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_has_every_section(kind, pages):
+    page = pages[kind].read_text(encoding="utf-8")
+    assert [name for name in re.findall(r"<h2>(.*?)</h2>", page) if name in SECTIONS] == list(SECTIONS)
+    asked = section(page, "What was asked")
+    assert {"run": "volume 6 mL", "sweep": "volume varies", "comparison": "6 times 5 mL, blood, L3/L4"}[kind] in asked
+    assert "pdph" in asked
+    sure = section(page, "How sure")
+    for words in ("mesh", "time steps", "network stiffness", "spinal share of the compliance", "parameters"):
+        assert f'<td class="text">{words}</td>' in sure, words
+    assert "default steps; error displaced CSF" in sure
+    assert re.search(
+        r"10 Pa to 300 Pa instead of 100 Pa change, .* smallest sac area over baseline -\d.* to \+\d", sure
+    )
+    came_from = section(page, "Provenance")
+    for words in ("model version", "commit", "ranks", "numpy"):
+        assert words in came_from, words
+    (row,) = re.findall(r"<td[^>]*>materials.network.youngs_modulus</td>(.*?)</tr>", came_from)
+    assert re.findall(r"<td[^>]*>(.*?)</td>", row)[:3] == ["100", "Pa", "assumed"]
+    calibrated = section(page, "What was calibrated on what")
+    assert set(by_hand()) == {"fat.youngs_modulus", "blood.lysis_time"}
+    for name in by_hand():
+        assert re.search(rf"<li>{name}: \S+ \S+, by hand, range ", calibrated)
+    assert f"with model version {FITTED_VERSION}" in calibrated
+
+
+def test_values_that_differ_stand_as_such_in_the_table_of_a_sweep(pages):
+    came_from = section(pages["sweep"].read_text(encoding="utf-8"), "Provenance")
+    (row,) = re.findall(r"<td[^>]*>csf.spinal_share</td>(.*?)</tr>", came_from)
+    assert re.findall(r"<td[^>]*>(.*?)</td>", row)[0] == "0.32; 0.69"
+
+
+def test_rises_of_a_run_stand_at_both_spinal_shares(pages):
+    sure = section(pages["run"].read_text(encoding="utf-8"), "How sure")
+    data = json.loads((pages["run"].parent / "summary.json").read_text())
+    for name, words in (("csf_pressure_rise_mmHg", "CSF rise"), ("epidural_pressure_static_rise_mmHg", "static epi")):
+        low, high = (ratio * data[name]["value"] for ratio in ratios()[name])
+        found = re.search(rf"at .32 and .69: .*{words}\D*([\d.]+) and ([\d.]+) mmHg", sure)
+        assert [float(value) for value in found.groups()] == pytest.approx([low, high], rel=5e-3)
+
+
+def test_what_is_given_is_not_told_as_measured():
+    plan = read_study(CASES / "higuchi.toml", settings=["csf.spinal_share=0.5"])
+    words = sure([case.case for case in plan.cases])
+    assert words["spinal share of the compliance"] == "0.5 as given"
+    soft = read_study(CASES / "higuchi.toml", settings=['materials.network.youngs_modulus="30 Pa"'])
+    assert network_note([case.case for case in soft.cases]).startswith("invented; 30 Pa here")
+
+
+def test_what_the_fit_leaves_open_is_quoted_where_it_is_known():
+    def said(name, *settings):
+        return sure([case.case for case in read_study(CASES / f"{name}.toml", settings=settings).cases])["parameters"]
+
+    for volume in (5, 10, 15):
+        assert f"5 min after {volume} mL ± {predicted_sd(f'higuchi-{volume}'):.2g} mL" in said("higuchi")
+    assert f"static epidural rise at 20 mL ± {predicted_sd('pratt-20'):.2g} mmHg" in said("pratt")
+    assert "displaced" not in said("pratt")
+    assert said("demo").startswith("not propagated")
+    assert "±" not in said("higuchi", 'materials.veins.slope="3e-5 1/Pa"')
+
+
+def test_the_version_of_the_fit_is_that_of_its_record():
+    record = json.loads((ROOT / "results" / "calibration" / "calibration.json").read_text())
+    assert f"this is {FITTED_VERSION})" in record["mesh"][0]
+
+
+def test_an_unknown_number_of_patients_is_a_dash_and_an_empty_cell(pages):
+    rows = {row.id: row for row in measurements("validation", "spread_segments")}
+    assert rows["vakharia-20"].n is None
+    assert rows["ct-16"].n == 1
+    text = gather(pages["comparison"].parent).frame().to_csv(index=False)
+    cells = {row["measurement"]: row["n"] for row in csv.DictReader(text.splitlines())}
+    assert cells["vakharia-20"] == ""
+    assert (cells["ct-16"], cells["higuchi-10"]) == ("1", "9")
+    page = pages["comparison"].read_text(encoding="utf-8")
+    assert "Vakharia 1997, n – (" in page
+    assert "Higuchi 2005, n 9 (" in page
 
 
 @pytest.mark.parametrize("kind", KINDS)

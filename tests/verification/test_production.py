@@ -20,7 +20,7 @@ from studies.study import read_study
 from studies.sweep import prepare
 from studies.verification.convergence import convergence, observed
 from studies.verification.production import HEADLINES, read_production
-from studies.verification.production_report import stated_errors
+from studies.verification.production_report import network_band, stated_errors
 
 STUDY = Path(__file__).parents[2] / "studies" / "cases" / "production.toml"
 CELLS = {"5": 3_375, "4": 8_000, "2.5": 30_000, "2": 44_000, "1.6": 60_000}
@@ -210,6 +210,14 @@ def test_command_writes_tables_figure_and_stated_errors(
     assert float(rise["ratio_0.32"]) == pytest.approx(0.64)
     assert float(rise["ratio_0.69"]) == pytest.approx(1.38)
     assert rise["model_version"] == "7"
+    with (out / "network_band.csv").open(encoding="utf-8") as stream:
+        band = {row["quantity"]: row for row in csv.DictReader(stream)}
+    cord = band[CORD]  # 0.9 less a thousandth per pascal: 0.89, 0.87, 0.8 (the reference), 0.6
+    assert float(cord["ratio_low"]) == pytest.approx(0.6 / 0.8)
+    assert float(cord["ratio_high"]) == pytest.approx(0.89 / 0.8)
+    assert (cord["softest"], cord["reference"], cord["stiffest"]) == ("10 Pa", "100 Pa", "300 Pa")
+    assert cord["model_version"] == "7"
+    assert float(band[DISPLACED]["ratio_low"]) == float(band[DISPLACED]["ratio_high"]) == 1.0
 
 
 def test_an_error_of_another_model_says_so() -> None:
@@ -222,6 +230,24 @@ def test_table_of_errors_has_what_reports_look_up(folder: Path) -> None:
 
     assert {"draft", "default", "fine", DEFAULT_STEPS} <= set(mesh_errors())
     assert {"draft", "default", "fine", DEFAULT_STEPS} <= {size for size, *_ in stated_errors(read_production(folder))}
+
+
+def test_without_the_study_of_the_network_there_is_no_band(tmp_path: Path) -> None:
+    assert network_band(read_production(made(tmp_path / "sweep", leave_out="Pa"))) == []
+
+
+def test_the_committed_band_is_that_of_the_committed_study() -> None:
+    root = Path(__file__).parents[2]
+    with (root / "results" / "production" / "production.csv").open(encoding="utf-8") as stream:
+        values = {row["quantity"]: row["values"] for row in csv.DictReader(stream) if row["study"] == "network"}
+    with (root / "studies" / "data" / "network_band.csv").open(encoding="utf-8") as stream:
+        band = {row["quantity"]: row for row in csv.DictReader(stream)}
+    assert set(band) == set(HEADLINES)
+    for name, row in band.items():
+        found = {setting: float(value) for setting, value in (pair.split(" = ") for pair in values[name].split("; "))}
+        base = found[row["reference"]]
+        assert float(row["ratio_low"]) == pytest.approx(min(found.values()) / base), name
+        assert float(row["ratio_high"]) == pytest.approx(max(found.values()) / base), name
 
 
 def test_a_window_that_matters_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
