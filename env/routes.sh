@@ -119,7 +119,14 @@ print(dolfinx.__version__, sys.executable)' 2>&1) || { why="$python ${probe##*$'
         version=${probe%% *} executable=${probe#* }
         if ! is_supported "$version"; then why="$python has dolfinx $version and not $supported"; continue; fi
         announce 1 "$python already imports dolfinx $version and gmsh"
-        make_venv "$version" "$executable" || return 1
+        # A virtual environment of this Python would see neither its PYTHONPATH, by which dolfinx's images have it, nor, where it is one
+        # itself, its packages.
+        BLOODPATCH_SEEN=$("$executable" -c '
+import os, sys
+given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+print("\n".join(path for path in sys.path if path and (path in given or path.endswith("-packages"))))')
+        export BLOODPATCH_SEEN
+        make_venv "$version $BLOODPATCH_SEEN" "$executable" || return 1
         choose 1 "$executable" "$venv"
         return 0
     done
