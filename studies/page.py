@@ -34,6 +34,9 @@ from studies.spinalshare import SHARES, at_shares, ratios, source
 TEMPLATES: Final = Path(__file__).parent / "templates"
 DRAFT: Final = "A draft mesh is for a first look, not for a result."
 
+TROUBLES_NAMED: Final = 3
+"""Cases that did not finish which a page names, with their reasons."""
+
 LIMITS: Final = (
     "rigid bone",
     "no pulsation, no respiration",
@@ -135,7 +138,9 @@ def render(
 
 def _warnings(comparison: Comparison) -> list[str]:
     draft = any(note.startswith("draft") for note in comparison.meshes)
-    lines = [f"Not every case finished: {'; '.join(comparison.troubles)}."] if comparison.troubles else []
+    named, more = comparison.troubles[:TROUBLES_NAMED], len(comparison.troubles) - TROUBLES_NAMED
+    rest = f"; and {more} more, which bloodpatch status names" if more > 0 else ""
+    lines = [f"Not every case finished: {'; '.join(named)}{rest}."] if named else []
     lines.append(f"Mesh: {'; '.join(comparison.meshes)}.{f' {DRAFT}' if draft else ''}")
     return [*lines, *(f"Missing: {line}" for line in comparison.missing)]
 
