@@ -102,7 +102,7 @@ choose() {  # ROUTE, BASE, PREFIX: how commands are entered, and where the Pytho
 
 # 1. The active Python already has it.
 try_1() {
-    local name python probe version executable
+    local name python probe version executable seen
     why="no python3 on PATH"
     for name in python3 python; do
         python=$(command -v "$name") || continue
@@ -121,12 +121,11 @@ print(dolfinx.__version__, sys.executable)' 2>&1) || { why="$python ${probe##*$'
         announce 1 "$python already imports dolfinx $version and gmsh"
         # A virtual environment of this Python would see neither its PYTHONPATH, by which dolfinx's images have it, nor, where it is one
         # itself, its packages.
-        BLOODPATCH_SEEN=$("$executable" -c '
+        seen=$("$executable" -c '
 import os, sys
 given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 print("\n".join(path for path in sys.path if path and (path in given or path.endswith("-packages"))))')
-        export BLOODPATCH_SEEN
-        make_venv "$version $BLOODPATCH_SEEN" "$executable" || return 1
+        BLOODPATCH_SEEN=$seen make_venv "$version $seen" "$executable" || return 1  # for the builder alone, not for COMMAND
         choose 1 "$executable" "$venv"
         return 0
     done

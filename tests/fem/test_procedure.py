@@ -8,6 +8,7 @@ import pytest
 from mpi4py import MPI
 
 from fem.errors import SolverError
+from fem.leak import Leaks, Openness
 from fem.parameters import MMHG, Injection, Leak, Materials, PatchParameters, Stop, TimeControl
 from fem.patch import PatchModel
 from fem.quantities import BANDED
@@ -228,6 +229,18 @@ def test_a_plug_gives_way_above_what_the_clot_holds(model, parameters, blood):
     rows = run(model, replace(parameters, materials=weak, time=TimeControl(follow_up=1800.0)))
     assert min(row["leak_openness"] for row in rows) < 0.9  # it had begun to close
     assert rows[-1]["leak_openness"] == 1.0
+
+
+def test_a_strong_clot_elsewhere_does_not_hold_a_weak_plug():
+    leaks = Leaks.__new__(Leaks)  # next() needs nothing but the weights of the patches' vertices
+    leaks.weights = [np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 3.0])]
+    drop = np.array([100.0, 100.0])
+    open_ = Openness(np.zeros(2), np.zeros(2), np.zeros(2, dtype=bool), np.zeros(2), drop)
+    clot, holds = np.array([0.2, 0.2, 0.2]), np.array([50.0, 500.0, 100.0])
+    after = leaks.next(open_, clot, holds, plug=True, begins=False)
+    assert after.blown.tolist() == [True, False]
+    assert after.seal.tolist() == [0.0, 1.0]
+    assert after.holding[1] == pytest.approx(200.0)  # of its vertices, by their clot
 
 
 def test_steps_between_two_injections_grow_with_the_time_since_the_first():
