@@ -1,7 +1,9 @@
 # The four ways to dolfinx, and how one entry of the cache is made. Read by run when no choice is on record.
 # shellcheck shell=bash
 # shellcheck source=lib.sh
+# shellcheck source=lock.sh
 # shellcheck disable=SC2154  # checkout and choice are set by run
+. "$env_dir/lock.sh"
 
 supported="0.9, 0.10 or 0.11"
 is_supported() { case $1 in 0.9|0.9.*|0.10|0.10.*|0.11|0.11.*) return 0 ;; esac; return 1; }
@@ -18,11 +20,7 @@ make_entry() {
     local entry=$cache/$1 what=$2 status=0; shift 2
     if complete "$entry"; then return 0; fi
     { mkdir -p "$cache" && : > "$entry.lock"; } 2> /dev/null || fail "cannot write to $cache (BLOODPATCH_CACHE names another folder)"
-    exec 9> "$entry.lock"
-    if command -v flock > /dev/null && ! flock --nonblock 9; then
-        say "another process is making $what; waiting for it"
-        flock 9
-    fi
+    lock "$entry" "$what"
     if ! complete "$entry"; then
         if [ -e "$entry" ]; then
             say "an earlier set-up of $what did not finish; starting it again"
@@ -33,7 +31,7 @@ make_entry() {
         say "making $what, once; this takes minutes (log: $entry.log)"
         build "$entry" "$@" || status=1
     fi
-    exec 9>&-
+    unlock "$entry"
     return "$status"
 }
 
@@ -45,16 +43,28 @@ build() {  # ENTRY BUILDER [ARG...]
     fi
     mkdir "$entry" || return 1
     set -m  # a process group of its own, to be stopped as a whole
-    { "$env_dir/build/$builder" "$entry" "$@" && sync && touch "$entry/.complete"; } < /dev/null > "$entry.log" 2>&1 &
+    { lock_for_builder "$entry" && "$env_dir/build/$builder" "$entry" "$@" && sync && touch "$entry/.complete"; } \
+        < /dev/null > "$entry.log" 2>&1 &
     job=$!
     set +m
-    trap 'kill -TERM -- -$job 2> /dev/null; say "set-up interrupted; the next call starts it again"; exit 130' INT TERM HUP
+    trap 'interrupted "$job"' INT TERM HUP
     wait "$job" || status=$?
     trap - INT TERM HUP
     if complete "$entry"; then return 0; fi
     say "that failed with status $status; the log ends:"
     tail -n 12 "$entry.log" | sed 's/^/    /' >&2
     return 1
+}
+
+interrupted() {  # GROUP of the builder
+    local n=0
+    kill -TERM -- "-$1" 2> /dev/null
+    say "set-up interrupted; the next call starts it again"
+    if ! has_flock; then  # a claim goes only when all of the group are gone, which takes them a moment
+        wait "$1" 2> /dev/null || true
+        while alive "-$1" && [ "$n" -lt 50 ]; do sleep 0.1; n=$((n + 1)); done
+    fi
+    exit 130
 }
 
 make_venv() {  # BASE (a word for what is below), PYTHON, ENTER...

@@ -14,7 +14,7 @@ Source of the exponential pressure-volume relation: Marmarou 1978 J Neurosurg 48
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, log
+from math import exp, inf, log
 from typing import Protocol
 
 from fem.errors import ModelError
@@ -121,7 +121,7 @@ class CraniospinalCompartment:
 
     The capacity of the whole craniospinal space is PVI / (ln 10 (P - P_ref)); what the window and the sac below it take
     up, ``window_compliance``, is taken off. Below ``floor`` the capacity stays what it is there, since the relation is
-    not known for a flaccid system.
+    not known for a flaccid system; above ``ceiling`` likewise: with both at the baseline it is a linear system.
 
     Attributes:
         pvi: pressure-volume index [m^3].
@@ -131,6 +131,7 @@ class CraniospinalCompartment:
         formation: [m^3/s].
         venous: pressure below which nothing is absorbed, P_ss [Pa].
         floor: [Pa]; above ``reference``.
+        ceiling: [Pa]; not below ``floor``.
         share: spinal share of the capacity; None uses ``window_compliance``.
     """
 
@@ -142,6 +143,7 @@ class CraniospinalCompartment:
     floor: float
     window_compliance: float = 0.0
     share: float | None = None
+    ceiling: float = inf
 
     def __post_init__(self) -> None:
         if self.floor <= self.reference:
@@ -149,7 +151,11 @@ class CraniospinalCompartment:
 
     def total(self, pressure: float) -> float:
         """Capacity of the whole craniospinal space [m^3/Pa]."""
-        return self.pvi / (LN10 * (max(pressure, self.floor) - self.reference))
+        return self.pvi / (LN10 * (self._within(pressure) - self.reference))
+
+    def _within(self, pressure: float) -> float:
+        """The nearest pressure at which the relation holds [Pa]."""
+        return min(max(pressure, self.floor), self.ceiling)
 
     def capacity(self, pressure: float) -> float:
         """Capacity outside the window [m^3/Pa].
@@ -169,11 +175,9 @@ class CraniospinalCompartment:
         return rest
 
     def volume(self, pressure: float) -> float:
-        span = self.floor - self.reference
-        if pressure >= self.floor:
-            whole = self.pvi / LN10 * log((pressure - self.reference) / span)
-        else:
-            whole = self.pvi / LN10 * (pressure - self.floor) / span
+        within = self._within(pressure)
+        logarithm = log((within - self.reference) / (self.floor - self.reference))
+        whole = self.pvi / LN10 * logarithm + self.total(pressure) * (pressure - within)
         if self.share is not None:
             return (1 - self.share) * whole
         return whole - self.window_compliance * (pressure - self.floor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +22,11 @@ from fem.laws.fibres import SmearedFibres
 from fem.laws.kinematics import FiniteStrain, SmallStrain
 from fem.laws.leak import FlapLeak
 from fem.laws.mobility import ConstantMobility, SwellingMobility
-from fem.laws.solids import LinearElastic
 from fem.leak import SURFACES as LEAKING
 from fem.leak import LeakFunctions
-from fem.parameters import MMHG, PatchParameters
+from fem.linear import linear_limit
+from fem.parameters import MMHG, Materials, PatchParameters
+from fem.regulation import epidural_baseline
 from fem.setup import Exchange, Fixed, Leak, Link, Region, Setup, SurfaceMembrane
 from fem.support import Support
 from geometry import Region as Part
@@ -60,6 +61,12 @@ class Composition:
         return tuple(sorted(name for name in self.domain.surfaces if name.startswith("foramen_")))
 
     @property
+    def materials(self) -> Materials:
+        """Laws of the tissues; in the linear mode their limits at the baseline."""
+        materials = self.parameters.materials
+        return linear_limit(materials) if self.parameters.linear else materials
+
+    @property
     def bonded(self) -> bool:
         """Whether contents are bonded to the bone; else they slide along it."""
         return self.parameters.contact == "bonded"
@@ -77,8 +84,7 @@ class Composition:
             rest: volume ratio at which epidural fat is free of stress, P1 function.
             columns: of the pressures in the patient's posture.
         """
-        spine, materials = self.spine, self.parameters.materials
-        small = self.parameters.kinematics == "small"
+        spine, materials = self.spine, self.materials
         # blood passes a foramen as slowly as its viscosity says, and clot hardly: it fills the tissue outside, too
         foramina = Exchange("foramina", self.foramina, "e", materials.foramina, viscous=True)
         exchanges = [foramina] if self.foramina else []
@@ -95,11 +101,8 @@ class Composition:
         if self.copies > 1:
             fixed.append(Fixed((MIDSAGITTAL,), 0))
 
-        def solid(law: Any) -> Any:
-            return LinearElastic(law.youngs_modulus, law.poisson_ratio) if small else law
-
         return Setup(
-            regions=self._regions(solid, rest),
+            regions=self._regions(rest),
             membranes=self._membranes(),
             sheets=(
                 Sheet(("dura", "sleeve_mouth"), materials.dura_bending_stiffness),
@@ -112,7 +115,7 @@ class Composition:
             supports=() if self.bonded else (Support(("bone",), materials.wall_stiffness),),
             lagged_transport=True,
             columns=columns,
-            kinematics=SmallStrain() if small else FiniteStrain(),
+            kinematics=SmallStrain() if self.parameters.linear else FiniteStrain(),
         )
 
     def _leak(self, leaks: LeakFunctions) -> Leak:
@@ -121,33 +124,32 @@ class Composition:
         surfaces = tuple(name for name in LEAKING if name in self.domain.surfaces)
         return Leak("leaks", surfaces, "s", "e", law, leaks.uptake)
 
-    def _regions(self, solid: Callable[[Any], Any], rest: Any) -> list[Region]:
+    def _regions(self, rest: Any) -> list[Region]:
         """Epidural space, subarachnoid space and, where the span has one, cord."""
-        materials, small = self.parameters.materials, self.parameters.kinematics == "small"
-        local = self._cell_function(materials.fat.mobility.mobility * mobility_factor(self.spine, materials.barriers))
-        fat = ConstantMobility(local) if small else SwellingMobility(local, materials.fat.mobility.growth)
-        network, cord = materials.network, materials.cord
+        materials = self.materials
+        fat, network, cord = materials.fat, materials.network, materials.cord
+        local = self._cell_function(fat.mobility.mobility * mobility_factor(self.spine, materials.barriers))
         regions = [
             Region(
                 int(Part.EPIDURAL),
                 "e",
-                solid(materials.fat.solid),
-                fat,
+                fat.solid,
+                SwellingMobility(local, fat.mobility.growth),
                 materials.veins,
-                gradient_stiffness=None if self.bonded else materials.fat.gradient_stiffness,
+                gradient_stiffness=None if self.bonded else fat.gradient_stiffness,
                 rest=rest,
             ),
             Region(
                 int(Part.SUBARACHNOID),
                 "s",
-                solid(network.solid),
+                network.solid,
                 ConstantMobility(network.mobility),
                 gradient_stiffness=network.gradient_stiffness,
                 fibres=self._ligaments(),
             ),
         ]
         if np.any(self.spine.region == Part.CORD):
-            regions.append(Region(int(Part.CORD), "s", solid(cord.solid), ConstantMobility(cord.mobility)))
+            regions.append(Region(int(Part.CORD), "s", cord.solid, ConstantMobility(cord.mobility)))
         return regions
 
     def _membranes(self) -> list[SurfaceMembrane]:
@@ -156,13 +158,16 @@ class Composition:
         The dura's tension in the healthy state is Laplace's: transmural pressure times radius of the section around it,
         half of that with the mean radius along it, as in a closed tube. The first goes with the pressure;
         the second stays, since the sac is held at its ends. Sleeves carry none, and have a law of their own.
+        In the linear mode, which knows no way from there to the patient's baseline, it is that of the baseline.
         """
-        spine, materials = self.spine, self.parameters.materials
+        spine, materials = self.spine, self.materials
         height = np.diff(spine.slab_edges)
         inside = (spine.subregion == Subregion.THECAL) | (spine.subregion == Subregion.CORD)
         volume = np.bincount(spine.slab[inside], weights=cell_volumes(spine)[inside], minlength=len(height))
         radius = np.sqrt(volume / height / np.pi)
-        around = HEALTHY_TRANSMURAL * radius[spine.slab]
+        csf = self.parameters.csf
+        transmural = csf.baseline_pressure - epidural_baseline(csf) if self.parameters.linear else HEALTHY_TRANSMURAL
+        around = transmural * radius[spine.slab]
         along = np.full(len(around), HEALTHY_TRANSMURAL * radius.mean() / 2)
         tension = (self._cell_function(along), self._cell_function(around))
         optional = [
@@ -182,7 +187,7 @@ class Composition:
         return function
 
     def _ligaments(self) -> tuple[tuple[SmearedFibres, Any, Any], ...]:
-        spine, ligaments = self.spine, self.parameters.materials.ligaments
+        spine, ligaments = self.spine, self.materials.ligaments
         thecal = spine.subregion == Subregion.THECAL
         with_cord = np.unique(spine.slab[spine.region == Part.CORD])
         beside_cord = thecal & np.isin(spine.slab, with_cord)

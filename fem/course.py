@@ -22,6 +22,7 @@ from fem.leak import Leaks, Openness, drop_form
 from fem.needle import needle_table, pressure_drop
 from fem.parameters import Injection, PatchParameters
 from fem.patch import PatchModel, Site
+from fem.quantities import of_each_leak
 from fem.sleeve import Sleeve
 from fem.species import SpeciesTransport
 
@@ -269,17 +270,23 @@ class Course:
     def coverage(self, threshold: float) -> dict[str, float]:
         """How far injected content of at least a threshold [1] covers the leaks and the sleeve that is aimed at."""
         injected = self.injectate.injected()
+        covered = self.leaks.coverage(injected, threshold)
         return {
-            "leak_coverage": self.leaks.coverage(injected, threshold),
+            "leak_coverage": min(covered, default=float("nan")),
             "sleeve_coverage": self._sleeve.coverage(injected, threshold),
+            **of_each_leak("leak_coverage", covered),
         }
 
     def leaking(self) -> dict[str, float]:
         """What leaks do, and the clot on them; NaN without."""
-        injectate, nothing = self.injectate, float("nan")
-        flow = self.state.openness.flow.sum() * self.model.copies
+        nothing, openness = float("nan"), self.state.openness
+        flow = openness.flow * self.model.copies * 6e7
+        thickness = [each * 1e3 for each in self.leaks.thickness(self.injectate.contents.clot.sum(axis=0))]
         return {
-            "leak_flow_mL_per_min": flow * 6e7 if self.model.patches else nothing,
-            "leak_openness": self.leaks.openness(self.state.openness),
-            "leak_clot_thickness_mm": self.leaks.thickness(injectate.contents.clot.sum(axis=0)) * 1e3,
+            "leak_flow_mL_per_min": openness.flow.sum() * self.model.copies * 6e7 if self.model.patches else nothing,
+            "leak_openness": self.leaks.openness(openness),
+            "leak_clot_thickness_mm": min(thickness, default=nothing),
+            **of_each_leak("leak_flow_mL_per_min", flow),
+            **of_each_leak("leak_openness", 1 - openness.seal),
+            **of_each_leak("leak_clot_thickness_mm", thickness),
         }

@@ -14,7 +14,8 @@ class SolverError(RuntimeError):
 
     def __init__(self, reason: str, time: float = float("nan"), step: float = float("nan")) -> None:
         self.time, self.step, self.reason = time, step, reason
-        where = "" if time != time else f" at t = {time:.6g} s, step {step:.3g} s"
+        where = "" if time != time else f" at t = {time:.6g} s"
+        where += "" if step != step else f", step {step:.3g} s"
         super().__init__(f"{reason}{where}")
 
 

@@ -211,17 +211,14 @@ class Leaks:
         whole = np.array([patch.leak.conductance for patch in self.patches])
         return float(whole @ (1 - state.seal) / whole.sum()) if self.patches else float("nan")
 
-    def coverage(self, injected: Array, threshold: float) -> float:
-        """Share of a patch that injected content of at least a threshold covers [1], least covered leak; else NaN."""
+    def coverage(self, injected: Array, threshold: float) -> list[float]:
+        """Share of each leak's patch that injected content of at least a threshold covers [1]."""
         covered = injected >= threshold
-        return min((min(float(w @ covered) / float(w.sum()), 1.0) for w in self.weights), default=float("nan"))
+        return [min(float(w @ covered) / float(w.sum()), 1.0) for w in self.weights]
 
-    def thickness(self, clot: Array) -> float:
-        """Volume of clot over a patch per area of it [m], least covered leak; NaN without leaks."""
-        return min(
-            (float(clot[c].sum()) / p.area for c, p in zip(self.columns, self.patches, strict=True)),
-            default=float("nan"),
-        )
+    def thickness(self, clot: Array) -> list[float]:
+        """Volume of clot over each leak's patch per area of it [m]."""
+        return [float(clot[c].sum()) / p.area for c, p in zip(self.columns, self.patches, strict=True)]
 
 
 def drop_form(poro: Any, mask: Any) -> Any:

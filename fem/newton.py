@@ -211,19 +211,16 @@ class BorderedNewton:
         volume = float(sums[1] + np.abs(defects).sum())
         return Imbalance(float(np.sqrt(sums[0])), volume, float(np.abs(sums[2:]).max()), defects)
 
-    def balance_present_state(self) -> float:
-        """Let fixed nodal forces hold the present displacement; return their Euclidean norm [N]."""
-        model = self.model
-        model.balance = None
-        model.assemble_residual(self._residual)
-        forces = self._residual.duplicate()
-        self._residual.copy(forces)
+    def nodal_forces(self) -> PETSc.Vec:
+        """What would have to hold the present displacement, no balancing force included [N]; zero where it is held."""
+        self.model.balance = None
+        self.model.assemble_residual(self._residual)
+        forces = self._residual.copy()
         keep = np.zeros(self._local_size, dtype=bool)
         keep[self._u] = True
         keep[self._held] = False
         forces.array[~keep] = 0.0
-        model.balance = forces
-        return float(forces.norm())
+        return forces
 
     def solve(self, tolerances: Tolerances, factorised: bool = False) -> int:
         """Iterate from the present state to convergence; return the number of factorisations.

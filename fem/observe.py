@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,10 +16,11 @@ from fem.forms import compile_form, integrate
 from fem.parameters import MMHG
 from fem.patch import PatchModel
 from fem.poro import QUADRATURE_DEGREE, STRESS_PAIRS
-from fem.quantities import LIMITED_LEVELS, LUMBAR, SACRAL, SPREAD_THRESHOLD, THRESHOLD_BAND
+from fem.quantities import BANDED_PRESSURE, LIMITED_LEVELS, LUMBAR, SACRAL, SPREAD_THRESHOLD, THRESHOLD_BAND
 from fem.ranks import joined, largest, smallest
+from fem.slabs import segment_coordinate, slab_levels, whole_sections
 from geometry import Region as Part
-from geometry import SpineMesh, Subregion, leak_place
+from geometry import Subregion, leak_place
 
 ML = 1e-6
 """Cubic metres in a millilitre."""
@@ -30,13 +30,6 @@ LUMBOSACRAL = ("L1", "L2", "L3", "L4", "L5", "S1", "S2")
 
 WIDTH_BIN = 1e-3
 """Width of the bins in which the coverage of the ventral space is counted [m]."""
-
-TAPER_REACH = 60e-3
-"""Slabs this near tell whether one belongs to the tip of sac or cord [m]: two segments.
-A part of the canal that is narrow as a whole, as the thoracic one, is no tip."""
-
-TAPER_SHARE = 0.5
-"""A slab with at most this share of the largest area near it belongs to the tip, and counts in no minimum [1]."""
 
 
 class Observer:
@@ -254,15 +247,18 @@ class Observer:
             }
             row |= {f"{name}{suffix}": value for name, value in found.items()}
         row |= self.course.leaking()
-        return row, self._profile(volume, sections, occupancy[""], filled)
+        return row, self._profile(volume, sections, occupancy, filled)
 
     def _pressures(self, tip: Any, volume: Array) -> dict[str, float]:
         model, transport = self.model, self.transport
         base_e, base_s = model.baseline_pressure["e"], model.baseline_pressure["s"]
         p = transport.pressure()
         share = self.course.injectate.injected()
-        wet = share >= SPREAD_THRESHOLD
-        mean = float(np.average(p[wet], weights=transport.volume[wet])) if wet.any() else float("nan")
+
+        def mean(threshold: float) -> float:
+            wet = share >= threshold
+            return float(np.average(p[wet], weights=transport.volume[wet])) if wet.any() else float("nan")
+
         needle = float(tip.weights @ p) if tip is not None else base_e
         local = model.poro.state.x.array[self._foraminal]
         root = self.comm.allreduce(float(local.max()) if len(local) else -np.inf, op=MPI.MAX)
@@ -271,9 +267,10 @@ class Observer:
         values = {
             "csf_pressure": (csf, base_s),
             "csf_pressure_lumbar": (lumbar, self._lumbar0),
-            "epidural_pressure": (mean, base_e),
+            BANDED_PRESSURE: (mean(SPREAD_THRESHOLD), base_e),
             "epidural_pressure_needle": (needle, base_e),
             "root_pressure_max": (root if np.isfinite(root) else float("nan"), base_e),
+            **{f"{BANDED_PRESSURE}{suffix}": (mean(limit), base_e) for suffix, limit in THRESHOLD_BAND.items()},
         }
         row = {f"{name}_mmHg": value / MMHG for name, (value, _) in values.items()}
         return row | {f"{name}_rise_mmHg": (value - base) / MMHG for name, (value, base) in values.items()}
@@ -339,7 +336,7 @@ class Observer:
         }
 
     def _profile(
-        self, volume: Array, sections: tuple[Array, ...], occupancy: Array, filled: Array
+        self, volume: Array, sections: tuple[Array, ...], occupancy: dict[str, Array], filled: Array
     ) -> list[dict[str, float]]:
         spine = self.model.spine
         sac, cord, depth = sections
@@ -360,9 +357,9 @@ class Observer:
                 "cord_area_mm2": float(cord[k]) * 1e6,
                 "cord_area_baseline_mm2": float(self._cord0[k]) * 1e6,
                 "cord_ap_mm": float(depth[k]) * 1e3,
-                "canal_occupancy": float(occupancy[k]),
+                **{f"canal_occupancy{suffix}": float(share[k]) for suffix, share in occupancy.items()},
                 "canal_injected": float(filled[k]),
-                "patch_area_mm2": float(occupancy[k] * spine.canal_area[k]) * 1e6,
+                "patch_area_mm2": float(occupancy[""][k] * spine.canal_area[k]) * 1e6,
                 "csf_pressure_mmHg": float(mean[0][k]),
                 "epidural_pressure_mmHg": float(mean[1][k]),
             }
@@ -377,38 +374,3 @@ def _assembled(form: Any, function: Any) -> Array:
         local.set(0.0)
     fem_petsc.assemble_vector(vector, form)
     return np.array(function.x.array)
-
-
-def whole_sections(edges: Array, area: Array) -> Array:
-    """Slabs that hold a structure, its tapering tip left out, shape (slabs,).
-
-    Args:
-        edges: heights of the slabs' borders [m], shape (slabs + 1,).
-        area: of the structure in every slab [m^2], zero where it is not.
-    """
-    middle = (edges[1:] + edges[:-1]) / 2
-    near = np.abs(middle[:, None] - middle) <= TAPER_REACH
-    largest = np.where(near, area, 0.0).max(axis=1)
-    for reach in (-TAPER_REACH, TAPER_REACH):  # between slabs, too: where they lie must not tell
-        largest = np.maximum(largest, np.interp(middle + reach, middle, area))
-    whole: Array = area > TAPER_SHARE * largest
-    return whole
-
-
-def slab_levels(spine: SpineMesh) -> Array:
-    """Name of the level of every slab."""
-    inside = spine.subregion != Subregion.FORAMINAL
-    level = np.zeros(len(spine.slab_edges) - 1, dtype=int)
-    level[spine.slab[inside]] = spine.level[inside]
-    return np.asarray(spine.levels)[level]
-
-
-def segment_coordinate(spine: SpineMesh) -> Callable[[float], float]:
-    """Map a height z [m] to segments counted caudally from the cranial end of the mesh, fractions within a segment."""
-    inside = spine.subregion != Subregion.FORAMINAL
-    level = np.zeros(len(spine.slab_edges) - 1, dtype=int)
-    level[spine.slab[inside]] = spine.level[inside]
-    borders = np.flatnonzero(np.diff(level)) + 1
-    z = np.concatenate([spine.slab_edges[:1], spine.slab_edges[borders], spine.slab_edges[-1:]])
-    count = np.arange(len(z) - 1, -1, -1, dtype=float)
-    return lambda height: float(np.interp(height, z, count))

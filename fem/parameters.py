@@ -17,7 +17,7 @@ from fem.laws.exchange import StarlingForamen
 from fem.laws.fibres import SmearedFibres, TensionOnlyMembrane
 from fem.laws.mobility import SwellingMobility
 from fem.laws.rheology import Carreau, Newtonian, Rheology
-from fem.laws.solids import NeoHookean
+from fem.laws.solids import LinearElastic, NeoHookean
 from fem.laws.storage import SaturatingVeins
 from fem.needle import needle_table
 from geometry import SOURCE_RADIUS
@@ -66,7 +66,7 @@ class Fat:
     ``gradient_stiffness`` [N] keeps its cells from folding where they slide round rims of foramina; bonded it has none.
     """
 
-    solid: NeoHookean
+    solid: NeoHookean | LinearElastic
     gradient_stiffness: float
     mobility: SwellingMobility
     initial_mobile_fraction: float
@@ -76,7 +76,7 @@ class Fat:
 class Cord:
     """Spinal cord: drained skeleton and hydraulic mobility k/mu [m^2/(Pa s)]."""
 
-    solid: NeoHookean
+    solid: NeoHookean | LinearElastic
     mobility: float
 
 
@@ -87,7 +87,7 @@ class Network:
     ``gradient_stiffness`` [N] keeps its cells from folding where dura and cord meet.
     """
 
-    solid: NeoHookean
+    solid: NeoHookean | LinearElastic
     gradient_stiffness: float
     mobility: float
 
@@ -417,6 +417,7 @@ class SolverControl:
 class PatchParameters:
     """All that a patch simulation needs beside the mesh (SI units).
 
+    ``linear``: small strain and the limit of every law (`fem.linear`) in the place of finite strain.
     ``stand_up``: whether the supine patient stands up for a look at the pressure, before the patch and at the end.
     """
 
@@ -426,7 +427,7 @@ class PatchParameters:
     time: TimeControl = TimeControl()
     solver: SolverControl = SolverControl()
     source_radius: float = SOURCE_RADIUS
-    kinematics: str = "finite"
+    linear: bool = False
     contact: str = "bonded"
     leaks: tuple[Leak, ...] = ()
     mechanisms: Mechanisms = Mechanisms()

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,8 @@ from fem.newton import BorderedNewton, Tolerances
 from fem.parameters import PatchParameters
 from fem.poro import PoroModel
 from fem.posture import Posture, shift
-from fem.regulation import Regulation, resting_epidural
+from fem.prestress import share_held
+from fem.regulation import Regulation, epidural_baseline
 from fem.settle import settle_leaks
 from fem.setup import Setup
 from geometry import Region as Part
@@ -91,7 +93,7 @@ class PatchModel:
         formation: of CSF [m^3/s], to round-off what is absorbed and leaks at the baseline.
         rest: volume ratio at which epidural fat is free of stress, P1 function, 1 without clot.
         window_compliance: of the meshed sac, measured by a bolus [m^3/Pa].
-        balancing_force: norm of the nodal forces that hold the healthy shape [N].
+        balancing_share: of the transmural pressure of the healthy sac that the balancing forces hold [1].
     """
 
     def __init__(self, comm: MPI.Comm, spine: SpineMesh, parameters: PatchParameters, symmetry: bool = True) -> None:
@@ -112,8 +114,7 @@ class PatchModel:
         self.epidural = next(r for r in self.poro.regions if r.tag == Part.EPIDURAL)
         csf = parameters.csf
         self.formation = csf.formation
-        resting = resting_epidural(csf.baseline_pressure)
-        epidural = resting if csf.epidural_pressure is None else csf.epidural_pressure
+        epidural = epidural_baseline(csf)
         self.baseline_pressure = {"e": epidural, "s": parameters.csf.baseline_pressure}
         self.poro.reference["e"].value = epidural
         self.poro.reference["s"].value = parameters.csf.baseline_pressure
@@ -147,6 +148,8 @@ class PatchModel:
                 compartment therefore has not; None before it is known.
         """
         csf = self.parameters.csf
+        baseline, reference = csf.baseline_pressure, csf.reference_pressure
+        linear = self.parameters.linear
         below = 0.0
         if not self.spine.sac_closed:
             span = float(self.spine.slab_edges[-1] - self.spine.slab_edges[0])
@@ -158,11 +161,12 @@ class PatchModel:
         whole: dict[str, Compartment] = {
             "cranial": CraniospinalCompartment(
                 pvi=csf.pvi,
-                reference=csf.reference_pressure,
+                reference=reference,
                 outflow_resistance=csf.outflow_resistance,
                 formation=self.formation,
                 venous=self.regulation.venous,
-                floor=csf.reference_pressure + FLOOR_SHARE * (csf.baseline_pressure - csf.reference_pressure),
+                floor=baseline if linear else reference + FLOOR_SHARE * (baseline - reference),
+                ceiling=baseline if linear else inf,
                 window_compliance=window + below if spinal is None else spinal,
                 share=csf.spinal_share,
             )
@@ -186,9 +190,13 @@ class PatchModel:
         compartments, newton.compartments = newton.compartments, {}
         poro.step.value = BOLUS_TIME
         poro.state.x.array[:] = 0.0
-        self._set_pressures(self.baseline_pressure["e"], self.baseline_pressure["e"] + HEALTHY_TRANSMURAL)
+        epidural = self.baseline_pressure["e"]
+        self._set_pressures(epidural, epidural)
+        of_tension = newton.nodal_forces()
+        self._set_pressures(epidural, epidural + HEALTHY_TRANSMURAL)
+        poro.balance = newton.nodal_forces()
+        self.balancing_share = self._share_held(poro.balance, poro.balance - of_tension)
         force = Tolerances(self.tolerances.force, float("inf"), 30)
-        self.balancing_force = newton.balance_present_state()
         patient = self.baseline_pressure["s"] - self.baseline_pressure["e"]
         self._ramp(HEALTHY_TRANSMURAL, patient, force)
         newton.hold(None)
@@ -207,6 +215,14 @@ class PatchModel:
         self.whole = self._compartments(self.window_compliance, spinal)
         newton.compartments = self.compartments = self._shared(self.whole)
         newton.compartments["cranial"].capacity(self.baseline_pressure["s"])
+
+    def _share_held(self, reaction: Any, load: Any) -> float:
+        """Share of a load of nodal forces that reactions hold [1]."""
+        space, dofs = self.poro.space.sub(0).collapse()
+        owned = space.dofmap.index_map.size_local
+        at = np.asarray(dofs).reshape(-1, 3)[:owned]
+        points = space.tabulate_dof_coordinates()[:owned]
+        return share_held(self.comm, points, reaction.array[at], load.array[at])
 
     def shift_tolerances(self) -> Tolerances:
         """Tolerances of a change of posture."""

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from fem.course import TIME_RESOLUTION
-from fem.errors import SolverError
+from fem.errors import SolverError, ValidityError
 from fem.observe import ML
 from fem.output import FieldSnapshot
 from fem.parameters import MMHG, PatchParameters
@@ -103,6 +103,8 @@ def simulate_volumes(
 
     def deliver(receivers: Sequence[float]) -> None:
         row, profile = path.row()
+        if row["sac_area_min_ratio"] <= 0:
+            raise ValidityError("small strain has squeezed the sac to nothing: finite strain holds", row["time_s"])
         for volume in receivers:
             sinks[volume].row(row)
         showing = [volume for volume in receivers if is_due(volume)]
@@ -145,6 +147,7 @@ def simulate_volumes(
                     "newton_iterations": float(path.state.iterations),
                     "wall_time_s": clock.monotonic() - began,
                     "window_compliance_mL_per_mmHg": model.window_compliance / ML * MMHG,
+                    "balancing_force_share": model.balancing_share,
                     "baseline_sac_area_ratio": path.observer.baseline_sac_ratio,
                     "mesh_quality_min": model.spine.quality().minimum,
                     "csf_pressure_posture_shift_mmHg": model.posture_shift / MMHG,

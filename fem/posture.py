@@ -17,11 +17,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import ufl
 from dolfinx import fem
 
 from fem.compartments import ClosedCompartment, CraniospinalCompartment, SharedCompartment
 from fem.errors import ModelError, SolverError
 from fem.laws.column import Column
+from fem.laws.smooth import ramp
 from geometry import Anatomy
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ HEART = "T6/T7"
 
 NO_LEAST = -1e9
 """Stands for a column that carries at any height [Pa]."""
+
+COLLAPSE = 0.01
+"""Height over which veins open below the heart [m]; numerical: a column that ends at a sharp level weighs on a cell, or
+not, as the cell moves by nothing, and Newton's method finds no step."""
 
 UP = (0.0, 0.0, 1.0)
 """Where up is for whoever stands."""
@@ -56,6 +62,21 @@ REPEATS = 8
 
 POINTS = 50
 """Points of the integral over the spine beyond the window."""
+
+
+@dataclass(frozen=True)
+class VenousColumn(Column):
+    """Column in the veins of someone who stands: above its level they have collapsed and carry nothing."""
+
+    def _below(self, x: Any) -> Any:
+        return self.level - ufl.inner(ufl.as_vector(self.up), x)
+
+    def head(self, x: Any) -> Any:  # noqa: D102, as in the class that it smooths
+        return self.weight * ramp(self._below(x), COLLAPSE)
+
+    def gradient(self, x: Any) -> Any:  # noqa: D102
+        opened = ufl.max_value(ufl.min_value(self._below(x) / COLLAPSE, 1.0), 0.0)
+        return -self.weight * opened * ufl.as_vector(self.up)
 
 
 @dataclass(frozen=True)
@@ -96,14 +117,13 @@ class Posture:
         """Columns of CSF and veins by the pressure's name, without weight yet: :func:`shift` gives it to them."""
         if self.up is None:
             return {}
-        least = 0.0 if self.collapses else NO_LEAST
 
-        def column(level: float, least: float) -> Column:
+        def column(level: float, kind: type[Column]) -> Column:
             assert self.up is not None
-            weight, height, bound = (fem.Constant(mesh, value) for value in (0.0, level, least))
-            return Column(weight, height, tuple(fem.Constant(mesh, part) for part in self.up), bound)
+            weight, height, bound = (fem.Constant(mesh, value) for value in (0.0, level, NO_LEAST))
+            return kind(weight, height, tuple(fem.Constant(mesh, part) for part in self.up), bound)
 
-        return {"s": column(self.head, NO_LEAST), "e": column(self.heart, least)}
+        return {"s": column(self.head, Column), "e": column(self.heart, VenousColumn if self.collapses else Column)}
 
     def load(self, height: np.ndarray[Any, Any], csf: float, blood: float) -> np.ndarray[Any, Any]:
         """Head inside the sac above that outside [Pa] at heights [m]."""

@@ -5,8 +5,9 @@ Results leave ``fem`` here, in units other than SI: a quantity's name carries it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,9 @@ QUANTITIES: dict[str, Quantity] = {
         "mmHg", "rise of the cranial CSF pressure that would remain if no clot closed a leak"
     ),
     "rise_from_plug_mmHg": Quantity("mmHg", "rise of the cranial CSF pressure less the rise from pressure"),
-    "leak_flow_mL_per_min": Quantity("mL/min", "CSF that leaks through the dura; empty without a leak"),
+    "leak_flow_mL_per_min": Quantity(
+        "mL/min", "CSF that leaks through the dura, all leaks together; empty without a leak"
+    ),
     "leak_openness": Quantity("1", "share of the leaks' conductance that no clot has closed; empty without a leak"),
     "leak_coverage": Quantity(
         "1", "share of the leak's patch of dura with injected content of at least 10 %, least covered leak"
@@ -166,6 +169,10 @@ QUANTITIES: dict[str, Quantity] = {
     "newton_iterations": Quantity("1", "Newton iterations of all steps"),
     "wall_time_s": Quantity("s", "wall time of the simulation"),
     "window_compliance_mL_per_mmHg": Quantity("mL/mmHg", "compliance of the meshed sac, measured by a 1 mL bolus"),
+    "balancing_force_share": Quantity(
+        "1",
+        "of the healthy sac's transmural pressure, share that reactions hold in the tabulated shape, and not its dura",
+    ),
     "baseline_sac_area_ratio": Quantity("1", "volume of the sac at the patient's baseline over the tabulated one"),
     "csf_pressure_posture_shift_mmHg": Quantity(
         "mmHg", "cranial CSF pressure in the case's posture less that supine, before the patch, at conserved CSF volume"
@@ -190,15 +197,63 @@ BANDED = (
 )
 """Quantities that hang on the threshold of what counts as covered."""
 
+BANDED_PRESSURE = "epidural_pressure"
+"""Stem of the pressure that is a mean over what counts as covered."""
+
+PRESSURE_PARTS = ("mmHg", "rise_mmHg", "peak_mmHg", "peak_time_s", "end_mmHg")
+"""What is reported of a pressure, by what follows its stem."""
+
 QUANTITIES |= {
-    f"{name}{suffix}": Quantity(QUANTITIES[name].unit, f"{name} with a threshold of {100 * threshold:g} %")
+    f"{stem}{suffix}{part}": Quantity(
+        QUANTITIES[f"{stem}{part}"].unit, f"{stem}{part} with a threshold of {100 * threshold:g} %"
+    )
     for suffix, threshold in THRESHOLD_BAND.items()
-    for name in BANDED
+    for stem, part in (*((name, "") for name in BANDED), *((BANDED_PRESSURE, f"_{part}") for part in PRESSURE_PARTS))
 }
+
 QUANTITIES |= {
     limit.output: Quantity("mL", f"volume injected when {limit.quantity} reaches {limit.value:g}: {limit.what}")
     for limit in limits().values()
 }
+
+# Of each leak where a case has several: {} is its number in the order in which they are given, from 0.
+_LEAK_LAST = {
+    "flow_mL_per_min": Quantity("mL/min", "CSF that leaks through leak {} of the case, less what flows back"),
+    "openness": Quantity("1", "share of the conductance of leak {} that no clot has closed"),
+}
+_LEAK_LARGEST = {
+    "clot_thickness_mm": Quantity(
+        "mm", "volume of clot over the patch of dura of leak {}, per area of it; in a summary the largest"
+    ),
+    "coverage": Quantity(
+        "1", "share of the patch of dura of leak {} with injected content of at least 10 %; in a summary the largest"
+    ),
+}
+_LEAK_LARGEST |= {
+    f"coverage{suffix}": Quantity("1", f"leak_{{}}_coverage with a threshold of {100 * threshold:g} %")
+    for suffix, threshold in THRESHOLD_BAND.items()
+}
+_LEAK_NAME = re.compile(r"leak_(\d+)_(\w+)")
+
+
+def of_each_leak(name: str, values: Sequence[float] | Array) -> dict[str, float]:
+    """Values by leak of what ``name`` says of all leaks: ``leak_0_coverage`` and so on, leaks in their order, from 0.
+
+    Nothing for a single leak, of which ``name`` says it all.
+    """
+    part = name.removeprefix("leak_")
+    return {f"leak_{k}_{part}": float(value) for k, value in enumerate(values)} if len(values) > 1 else {}
+
+
+def quantity(name: str) -> Quantity | None:
+    """Unit and definition of a quantity of interest, those of each leak included; None where there is none."""
+    found = _LEAK_NAME.fullmatch(name)
+    if found is None:
+        return QUANTITIES.get(name)
+    index, part = found.groups()
+    known = (_LEAK_LAST | _LEAK_LARGEST).get(part)
+    return known and replace(known, definition=known.definition.format(index))
+
 
 _PEAKS = (
     "csf_pressure",
@@ -206,6 +261,7 @@ _PEAKS = (
     "epidural_pressure",
     "epidural_pressure_needle",
     "root_pressure_max",
+    *(f"{BANDED_PRESSURE}{suffix}" for suffix in THRESHOLD_BAND),
 )
 
 _LAST = (
@@ -264,22 +320,23 @@ def summarise(series: Sequence[Mapping[str, float]], injection_end: float) -> di
     """
     column = {name: np.array([float(row.get(name, np.nan)) for row in series]) for name in series[0]}
     time = column["time_s"]
+    nothing = np.full(len(time), np.nan)
     out: dict[str, float] = {}
     for stem in _PEAKS:
-        values = column[f"{stem}_mmHg"]
+        values = column.get(f"{stem}_mmHg", nothing)
         seen = np.isfinite(values)
         if not seen.any():
-            out |= {f"{stem}_{part}": np.nan for part in ("peak_mmHg", "peak_time_s", "end_mmHg", "rise_mmHg", "mmHg")}
+            out |= {f"{stem}_{part}": np.nan for part in PRESSURE_PARTS}
             continue
         top = int(np.nanargmax(values))
         out[f"{stem}_peak_mmHg"] = float(values[top])
         out[f"{stem}_peak_time_s"] = float(time[top])
         out[f"{stem}_mmHg"] = out[f"{stem}_end_mmHg"] = float(values[-1])
         out[f"{stem}_rise_mmHg"] = float(column[f"{stem}_rise_mmHg"][top])
-    nothing = np.full(len(time), np.nan)
-    out |= {name: float(column.get(name, nothing)[-1]) for name in _LAST}
+    out |= {name: float(column.get(name, nothing)[-1]) for name in (*_LAST, *_of_leaks(column, _LEAK_LAST))}
     out |= {name: _extreme(column.get(name, nothing), np.min) for name in _SMALLEST}
-    out |= {name: _extreme(column.get(name, nothing), np.max) for name in _LARGEST}
+    largest = (*_LARGEST, *_of_leaks(column, _LEAK_LARGEST))
+    out |= {name: _extreme(column.get(name, nothing), np.max) for name in largest}
     out |= tolerated_volumes(column)
     out["csf_displaced_peak_mL"] = float(column["csf_displaced_mL"].max())
     out["csf_displaced_lumbosacral_peak_mL"] = _extreme(column["csf_displaced_lumbosacral_mL"], np.max)
@@ -291,6 +348,12 @@ def summarise(series: Sequence[Mapping[str, float]], injection_end: float) -> di
     rise = column["epidural_pressure_needle_rise_mmHg"]
     out["epidural_pressure_static_rise_mmHg"] = float(np.interp(static, time, rise)) if time[-1] >= static else np.nan
     return out
+
+
+def _of_leaks(names: Iterable[str], parts: Iterable[str]) -> list[str]:
+    """Those names that are of one leak each, and of these parts."""
+    found = {name: _LEAK_NAME.fullmatch(name) for name in names}
+    return [name for name, match in found.items() if match and match[2] in set(parts)]
 
 
 def _extreme(values: Array, choose: Callable[[Array], Any]) -> float:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from scipy.optimize import brentq
 
 from fem.errors import ModelError
+from fem.parameters import Csf
 
 MMHG = 133.322387415
 
@@ -67,6 +68,11 @@ class Rest:
 def resting_epidural(pressure: float) -> float:
     """Epidural pressure of a patient without leak [Pa]."""
     return min(RESTING_EPIDURAL, pressure)
+
+
+def epidural_baseline(csf: Csf) -> float:
+    """Epidural pressure before the patch [Pa]: as given, or the resting one."""
+    return resting_epidural(csf.baseline_pressure) if csf.epidural_pressure is None else csf.epidural_pressure
 
 
 def pressure_of_leak(regulation: Regulation, conductance: float, epidural: float | None = None) -> Rest:

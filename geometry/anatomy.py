@@ -15,6 +15,7 @@ import numpy as np
 
 from .arrays import FloatArray
 from .errors import AnatomyError
+from .limits import check_figures
 from .tables import (
     DATA,
     INTERSPACE_QUANTITIES,
@@ -52,7 +53,8 @@ class Anatomy:
 
     The frame is x left, y anterior, z cranial, origin in the axis of the sac at the caudal end of the last level.
     ``figures`` maps (level, quantity) and (interspace, quantity) to SI values; NaN where the anatomy has none (no cord
-    below L1, no tabulated canal area where the canal is an ellipse). ``sources`` gives tag and source of each.
+    below L1, no tabulated canal area where the canal is an ellipse). ``sources`` gives tag and source of each,
+    ``replaced`` the table's value of those that were overridden.
     """
 
     levels: tuple[str, ...]
@@ -60,6 +62,7 @@ class Anatomy:
     sources: Mapping[tuple[str, str], Provenance] = field(repr=False)
     shape: Shape
     dorsal_csf: Mapping[str, float] = field(repr=False)
+    replaced: Mapping[tuple[str, str], float] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_table(
@@ -86,9 +89,13 @@ class Anatomy:
                 sources[place, name] = interspace_sources[place, name]
         shape, shape_sources = read_shape()
         sources.update(shape_sources)
+        tabulated = dict(figures)
         _apply(overrides or {}, levels, figures, sources)
-        anatomy = cls(levels, figures, sources, shape, read_dorsal_csf())
-        anatomy._check_figures()
+        replaced = {
+            (place, name): tabulated[place, name] for place, names in (overrides or {}).items() for name in names
+        }
+        anatomy = cls(levels, figures, sources, shape, read_dorsal_csf(), replaced)
+        check_figures(anatomy)
         anatomy.sections.check_nesting()
         return anatomy
 
@@ -147,6 +154,14 @@ class Anatomy:
             raise AnatomyError(f"span {span[0]}-{span[1]} runs upwards; name the cranial level first")
         return self.levels[first : last + 1]
 
+    def overridden_beside(self, span: tuple[str, str], height: float | None = None) -> list[tuple[str, str]]:
+        """Overridden figures (place, quantity) that shape a span, or the levels of it around a height (m)."""
+        levels = self.span_levels(span)
+        if height is not None:
+            at = int(np.argmax(self.level_bounds[:, 0] <= height))
+            levels = tuple(level for level in levels if abs(self.levels.index(level) - at) <= 1)
+        return [key for key in self.replaced if set(key[0].split("/")) & set(levels)]
+
     def span_bounds(self, span: tuple[str, str]) -> tuple[float, float]:
         """Caudal and cranial end of a span, m."""
         levels = self.span_levels(span)
@@ -193,29 +208,6 @@ class Anatomy:
         from .landmarks import anatomical_tip
 
         return anatomical_tip(self, interspace, approach, side, offset)
-
-    def _check_figures(self) -> None:
-        for (place, name), value in self.figures.items():
-            optional = name in ("cord_ap", "cord_trans", "canal_area")
-            may_vanish = name == "recess_depth"
-            if math.isnan(value) and optional:
-                continue
-            if not math.isfinite(value) or value < 0.0 or (value == 0.0 and not may_vanish):
-                raise AnatomyError(f"{place}: {name} is {value}, it must be positive and finite")
-        for upper, lower in pairwise(self.levels):
-            place = f"{upper}/{lower}"
-            height = self.value(place, "foramen_height")
-            room = 0.5 * (self.value(upper, "segment_length") + self.value(lower, "segment_length"))
-            if height >= room:
-                raise AnatomyError(
-                    f"{place}: foramen {1e3 * height:.1f} mm high does not fit between the pedicles, "
-                    f"{1e3 * room:.1f} mm apart"
-                )
-            root = self.value(place, "root_diameter")
-            if root >= height:
-                raise AnatomyError(
-                    f"{place}: root {1e3 * root:.1f} mm thick does not fit the foramen, {1e3 * height:.1f} mm high"
-                )
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -6,4 +6,12 @@ class AnatomyError(ValueError):
 
 
 class MeshError(ValueError):
-    """A mesh that cannot be used; the message gives the reason."""
+    """A mesh that cannot be used; the message gives the reason.
+
+    Attributes:
+        height: where the trouble is (m), if it has a place.
+    """
+
+    def __init__(self, message: str, height: float | None = None) -> None:
+        super().__init__(message)
+        self.height = height

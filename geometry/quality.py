@@ -76,14 +76,16 @@ def check_cells(points: FloatArray, cells: IntArray, least_quality: float = LEAS
     if volumes[worst] < LEAST_VOLUME:
         state = "inverted" if volumes[worst] < 0.0 else "too small"
         raise MeshError(
-            f"cell {worst} is {state}: volume {1e9 * volumes[worst]:.3g} mm3 at {_place(points, cells, worst)}"
+            f"cell {worst} is {state}: volume {1e9 * volumes[worst]:.3g} mm3 at {_place(points, cells, worst)}",
+            height=float(points[cells[worst], 2].mean()),
         )
     quality = mean_ratio(points, cells)
     worst = int(np.argmin(quality))
     if quality[worst] < least_quality:
         raise MeshError(
             f"cell {worst} is badly shaped: mean ratio {quality[worst]:.2g}, least {least_quality:g}, "
-            f"at {_place(points, cells, worst)}"
+            f"at {_place(points, cells, worst)}",
+            height=float(points[cells[worst], 2].mean()),
         )
 
 

@@ -14,6 +14,7 @@ from scipy.optimize import brentq
 
 from .arrays import FloatArray
 from .errors import AnatomyError
+from .limits import mm
 
 if TYPE_CHECKING:
     from .anatomy import Anatomy
@@ -97,7 +98,7 @@ class Sections:
                 continue
             room = 0.5 * (anatomy.value(level, "sac_ap") - anatomy.value(level, "cord_ap"))
             z.append(anatomy.level_z(level))
-            # Room is 0 or NaN only in anatomy that the nesting check refuses afterwards.
+            # Room is NaN where a table has no cord.
             shift.append(np.clip((dorsal - room) / room, -1.0, 1.0) if np.isfinite(dorsal) and room > 0.0 else 0.0)
         if len(z) < 2:
             z, shift = [0.0, 1.0], [0.0, 0.0]
@@ -164,7 +165,6 @@ class Sections:
     def _lobe_powers(self) -> FloatArray:
         """Power of each trefoil level's lobes for which the canal has its tabulated area; NaN for ellipses."""
         anatomy = self.anatomy
-        self._check_levels()
         powers = np.full(len(anatomy.levels), np.nan)
         t = analytic_angles()
         for index, area in enumerate(anatomy.column("canal_area")):
@@ -180,11 +180,15 @@ class Sections:
             most, least = (excess(power) + area for power in LOBE_POWERS)
             if not least < area < most:
                 raise AnatomyError(
-                    f"{level}: canal area {1e6 * area:.0f} mm2 does not fit its diameters and the sac; "
+                    f"{level}: canal area {1e6 * area:.0f} mm2 does not fit its diameters, "
+                    f"{self._diameters(level, 'canal')}, and the sac, {self._diameters(level, 'sac')}; "
                     f"between {1e6 * least:.0f} and {1e6 * most:.0f} mm2 is possible"
                 )
             powers[index] = brentq(excess, *LOBE_POWERS)
         return powers
+
+    def _diameters(self, level: str, part: str) -> str:
+        return f"{mm(self.anatomy.value(level, f'{part}_trans'))} by {mm(self.anatomy.value(level, f'{part}_ap'))}"
 
     def gap(self, z: FloatArray, t: FloatArray) -> FloatArray:
         """Epidural gap along the sac's normals without the interlaminar recess, (k, n)."""
@@ -232,17 +236,6 @@ class Sections:
 
     # --- nesting -------------------------------------------------------------------------------------------------
 
-    def _check_levels(self) -> None:
-        """Cord in sac in canal at every level, by the tabulated diameters."""
-        anatomy, floor = self.anatomy, self.shape.gap_floor
-        for level in anatomy.levels:
-            for word, suffix in (("wide", "trans"), ("deep", "ap")):
-                cord, sac, canal = (anatomy.value(level, f"{part}_{suffix}") for part in ("cord", "sac", "canal"))
-                if cord > sac - 2.0 * self.shape.least_clearance:
-                    raise AnatomyError(_misfit(level, "cord", cord, "sac", sac, word, self.shape.least_clearance))
-                if sac > canal - 2.0 * floor:
-                    raise AnatomyError(_misfit(level, "sac", sac, "canal", canal, word, floor))
-
     def check_nesting(self) -> None:
         """Raise AnatomyError where cord, sac and canal do not nest between the levels."""
         anatomy = self.anatomy
@@ -256,12 +249,17 @@ class Sections:
         for index in np.flatnonzero((gap < 0.999 * self.shape.gap_floor) | (inside <= 0.0)):
             level = anatomy.levels[int(np.argmax(anatomy.level_bounds[:, 0] <= z[index]))]
             if inside[index] <= 0.0:
+                here = z[index : index + 1]
+                wide, deep = 2.0 * self.cord_axes(here)[0]
                 raise AnatomyError(
-                    f"{level}: the cord, {2e3 * self.cord_axes(z[index : index + 1])[0, 1]:.1f} mm deep, does not fit "
-                    f"the sac, {2e3 * axes[index, 1]:.1f} mm deep, at its place {1e3 * z[index]:.0f} mm above the end"
+                    f"{level}: cord {mm(wide)} by {mm(deep)}, {mm(abs(self.cord_shift(here)[0]))} off the middle, does "
+                    f"not fit the sac, {mm(2.0 * axes[index, 0])} by {mm(2.0 * axes[index, 1])}, "
+                    f"{1e3 * z[index]:.0f} mm above the end"
                 )
+            sac, canal = self._diameters(level, "sac"), self._diameters(level, "canal")
             raise AnatomyError(
-                f"{level}: epidural gap {1e3 * gap[index]:.2f} mm, less than {1e3 * self.shape.gap_floor:.2f} mm"
+                f"{level}: sac {sac} leaves an epidural gap of {1e3 * gap[index]:.2f} mm in the canal, {canal}; "
+                f"at least {1e3 * self.shape.gap_floor:.2f} mm is needed"
             )
 
 
@@ -284,10 +282,3 @@ def _normals(axes: FloatArray, t: FloatArray) -> FloatArray:
 def _hump(x: FloatArray) -> FloatArray:
     """Cosine squared from 1 at 0 to 0 at distance 1."""
     return np.where(np.abs(x) < 1.0, np.cos(0.5 * np.pi * x) ** 2, 0.0)
-
-
-def _misfit(level: str, inner: str, size: float, outer: str, room: float, word: str, margin: float) -> str:
-    clearance = f"; a gap of {1e3 * margin:.2f} mm is needed on each side" if size < room else ""
-    return (
-        f"{level}: {inner} {1e3 * size:.1f} mm {word} does not fit the {outer}, {1e3 * room:.1f} mm {word}{clearance}"
-    )

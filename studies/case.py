@@ -11,7 +11,17 @@ import itertools
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    create_model,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from fem.parameters import ParameterRow, PatchParameters, SolverControl, TimeControl, parameter_table
@@ -323,8 +333,8 @@ class MeshSection(Section):
 class SolverSection(Section):
     """`[solver]`: kinematics, contact with bone, and Newton's method."""
 
-    kinematics: Literal["finite", "small"] = Field(
-        default="finite", description="finite strain, or the linear small-strain option"
+    kinematics: Literal["finite", "linear"] = Field(
+        default="finite", description="finite strain, or small strain with every law at its limit for small volumes"
     )
     contact: Literal["bonded", "sliding"] = Field(
         default="bonded", description="contents of the canal at its bony wall: bonded, or sliding without friction"
@@ -376,6 +386,19 @@ def _material_field(row: ParameterRow) -> Any:
     return Annotated[float, dimension] | None, Field(default=None, description=text)
 
 
+class MaterialTables(Section):
+    """Takes a material by its name in `injection.material`, too: `fibrin-glue` for `fibrin_glue`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_material(cls, tables: Any) -> Any:
+        if not isinstance(tables, dict):
+            return tables
+        spelled = {name: name.replace("-", "_") for name in tables}
+        twice = [name for name, key in spelled.items() if name != key and key in tables]
+        return tables if twice else {key: tables[name] for name, key in spelled.items()}
+
+
 def _materials_section() -> type[Section]:
     """`[materials]` with a table per material, made from the table of parameters."""
     groups: dict[str, dict[str, Any]] = {}
@@ -387,7 +410,7 @@ def _materials_section() -> type[Section]:
         model = create_model(f"Material_{material}", __base__=Section, __doc__=f"`[materials.{material}]`", **fields)
         tables[material] = (model, Field(default_factory=model))
     return create_model(
-        "MaterialsSection", __base__=Section, __doc__="`[materials.NAME]`: any parameter of a law.", **tables
+        "MaterialsSection", __base__=MaterialTables, __doc__="`[materials.NAME]`: any parameter of a law.", **tables
     )
 
 

@@ -306,6 +306,29 @@ def reference(
 
 
 @app.command()
+def procedure(
+    out: Out = Path("results/procedure"),
+    ranks: Annotated[
+        int | None, typer.Option("--ranks", min=1, max=64, metavar="N", help="MPI ranks of a case")
+    ] = None,
+    only_collect: Annotated[
+        bool, typer.Option("--collect", help="compute nothing: the table of whatever has finished")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="say nothing while it runs")] = False,
+) -> int:
+    """The twelve facts of the procedure, each from its case file as written: do they hold in the model?"""
+    from studies.procedure import PAGE, collect
+    from studies.procedure import procedure as run_all
+    from studies.runner import usual_ranks
+
+    if only_collect:
+        collect(_writable(out))
+        say(str(out / PAGE))
+        return DONE
+    return run_all(_writable(out), ranks or usual_ranks(), quiet)
+
+
+@app.command()
 def verify(
     name: Annotated[
         str | None,

@@ -12,6 +12,7 @@ from typing import Final
 import pandas as pd
 
 from fem.quantities import THRESHOLD_BAND
+from studies import networkband
 from studies.calibrate.outcome import fitted_as_default, predicted_sd
 from studies.case import INTERSPACES
 from studies.clinical import Measurement, measurements, null_displaced, null_pressure, pratt_exponents
@@ -26,6 +27,7 @@ from studies.protocols import (
     exponent,
     interpolate,
     is_higuchi,
+    is_lumbar,
     is_pratt,
     is_volume_and_level,
     merged,
@@ -37,7 +39,7 @@ from studies.protocols import (
     read_spread,
     sweeps_in,
 )
-from studies.provenance import mesh_note
+from studies.recorded import BETWEEN, Recorded, mesh_notes
 from studies.relief.data import relief_rows
 from studies.relief.predicted import Held, hold, usable
 from studies.relief.table import row_table, stratum_table
@@ -52,6 +54,7 @@ NULL_EXPONENT: Final = 2.0
 PRATT_PATIENTS: Final = 18
 NOT_COMPUTED: Final = "not computed"
 NO_SPREAD: Final = "spread not given"
+NO_BAND: Final = (math.nan, math.nan)
 
 Reader = Callable[[Outcome, str], float]
 """Reads a quantity off a case."""
@@ -68,10 +71,14 @@ class Line:
     """One prediction beside one measurement and the null model.
 
     Attributes:
+        predicted_low, predicted_high: over the times of reading, or the runs, interspaces and thresholds that it may be
+            of; NaN where there is one of each.
         predicted_sd: what the fit leaves open of the prediction; NaN where it is not known.
         predicted_at_share_032, predicted_at_share_069: the prediction at these spinal shares of the compliance, by the
             ratios of the production case; NaN where they say nothing.
+        predicted_network_low, predicted_network_high: the prediction over the network's invented stiffness, likewise.
         verdict_at_shares: the verdicts there; empty where there are none.
+        mesh: of the runs that it is read off, with its error; empty where it is not computed.
     """
 
     quantity: str
@@ -85,6 +92,8 @@ class Line:
     predicted_sd: float
     predicted_at_share_032: float
     predicted_at_share_069: float
+    predicted_network_low: float
+    predicted_network_high: float
     measured: float
     measured_sd: float
     measured_low: float
@@ -97,6 +106,24 @@ class Line:
     beats_null: str
     tag: str
     note: str
+    mesh: str
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What may be told of lines, by the runs that they are read off."""
+
+    mesh: str
+    shares: bool
+    network: bool
+    fitted: bool
+
+    @classmethod
+    def of(cls, runs: Sequence[Outcome]) -> _Source:
+        """Of runs."""
+        cases = [item.case for item in runs]
+        mesh = BETWEEN.join(mesh_notes(item.recorded for item in runs))
+        return cls(mesh, applies(cases), networkband.applies(cases), fitted_as_default(cases))
 
 
 @dataclass(frozen=True)
@@ -108,24 +135,41 @@ class Comparison:
         displaced: Higuchi's protocol, by volume.
         static: Pratt's protocol, step by step.
         study: cases of the study of volume and level.
-        meshes: sizes of mesh that were used, with their stated errors.
+        higuchi, pratt: what the runs of these protocols recorded.
         missing: what the folder lacks, and how it is made.
         troubles: cases that did not finish.
         relief: published relief rates beside their predictions.
         plug_modelled: whether any case has a leak.
-        banded: whether rises can be told at other spinal shares of the compliance.
+        static_banded: whether Pratt's static rises can be told at other spinal shares of the compliance.
     """
 
     lines: tuple[Line, ...]
     displaced: tuple[Reading, ...]
     static: tuple[Reading, ...]
     study: tuple[Outcome, ...]
-    meshes: tuple[str, ...]
+    higuchi: tuple[Recorded, ...]
+    pratt: tuple[Recorded, ...]
     missing: tuple[str, ...]
     troubles: tuple[str, ...]
     relief: tuple[Held, ...] = ()
     plug_modelled: bool = False
-    banded: bool = False
+    static_banded: bool = False
+
+    @property
+    def banded(self) -> bool:
+        """Whether any rise can be told at other spinal shares of the compliance."""
+        alone = any(applies([item.case]) for item in self.study)
+        return bool(self.static and self.static_banded) or alone
+
+    @property
+    def relief_runs(self) -> tuple[Recorded, ...]:
+        """What the runs recorded that predictions of relief are read off."""
+        return tuple(run for item in self.relief if item.prediction for run in item.prediction.runs)
+
+    @property
+    def runs(self) -> tuple[Recorded, ...]:
+        """What all runs recorded that are held against something."""
+        return (*self.higuchi, *self.pratt, *(item.recorded for item in self.study), *self.relief_runs)
 
     def frame(self) -> pd.DataFrame:
         """The table."""
@@ -143,36 +187,32 @@ def gather(folder: Path) -> Comparison:
     if not sweeps_in(folder):
         raise InputError(str(folder), "no sweep" if folder.is_dir() else "no such folder", allowed)
     found = list(outcomes(folder))
-    displaced = merged(
-        reading for item in found if is_higuchi(item.case) and not math.isnan((reading := read_higuchi(item)).value)
-    )
-    static = merged(reading for item in found if is_pratt(item.case) for reading in read_pratt(item))
+    higuchi = [item for item in found if is_higuchi(item.case) and not math.isnan(read_higuchi(item).value)]
+    pratt = [item for item in found if is_pratt(item.case) and read_pratt(item)]
+    displaced = merged(map(read_higuchi, higuchi))
+    static = merged(reading for item in pratt for reading in read_pratt(item))
     study = [item for item in found if is_volume_and_level(item.case)]
     missing = [_how("displaced CSF (Higuchi 2005)", "higuchi", folder)] if not displaced else []
     missing += [_how("static epidural pressure (Pratt 2014)", "pratt", folder)] if not static else []
     missing += [_how("study of volume and level", "demo", folder)] if not study else []
     if len(missing) == 3:
         raise InputError(str(folder), "no case that has a clinical counterpart", "; ".join(missing))
-    banded = applies(item.case for item in found)
+    of_pratt = _Source.of(pratt)
     lines = [
-        *_lines(DISPLACED, displaced, "displaced"),
-        *_lines(STATIC_RISE, static, "static", banded),
-        _curvature(static),
+        *_lines(DISPLACED, displaced, null_displaced, _Source.of(higuchi)),
+        *_lines(STATIC_RISE, static, null_pressure, of_pratt),
+        _curvature(static, of_pratt),
     ]
     whole = [item for item in study if item.state == "done"]  # what stopped early has not received its volume
     lines += [line for quantity in SPREADS for line in _from_study(quantity, whole, SPREAD_READERS)]
     lines += [line for quantity in COMPRESSION for line in _from_study(quantity, whole, (read_compression,))]
-    if fitted_as_default(item.case for item in found):
-        lines = [
-            line if math.isnan(line.predicted) else replace(line, predicted_sd=predicted_sd(line.measurement))
-            for line in lines
-        ]
     return Comparison(
         lines=tuple(lines),
         displaced=tuple(displaced),
         static=tuple(static),
         study=tuple(sorted(study, key=lambda item: (INTERSPACES.index(item.level), item.volume_mL))),
-        meshes=tuple(sorted({mesh_note(item.case) for item in found})),
+        higuchi=tuple(item.recorded for item in higuchi),
+        pratt=tuple(item.recorded for item in pratt),
         missing=tuple(missing),
         troubles=tuple(
             f"{item.path.name}: {item.state}{': ' + item.reason if item.reason else ''}"
@@ -181,7 +221,7 @@ def gather(folder: Path) -> Comparison:
         ),
         relief=tuple(hold(relief_rows(), usable(found))),
         plug_modelled=any(item.case.leak for item in found),
-        banded=banded,
+        static_banded=of_pratt.shares,
     )
 
 
@@ -189,11 +229,10 @@ def _how(what: str, name: str, folder: Path) -> str:
     return f"{what} is not in this folder: bloodpatch sweep studies/cases/{name}.toml --out {folder / name}"
 
 
-def _lines(quantity: str, readings: list[Reading], kind: str, banded: bool = False) -> list[Line]:
+def _lines(quantity: str, readings: list[Reading], null: Callable[[float], float], source: _Source) -> list[Line]:
     rows = [*measurements("calibration", quantity), *measurements("validation", quantity)]
-    null = null_displaced if kind == "displaced" else null_pressure
     return [
-        _line(row, interpolate(readings, row.volume_mL), null(row.volume_mL), banded)
+        _line(row, interpolate(readings, row.volume_mL), null(row.volume_mL), source)
         for row in sorted(rows, key=lambda row: row.volume_mL)
     ]
 
@@ -209,7 +248,8 @@ def _from_study(quantity: str, study: list[Outcome], readers: Sequence[Reader]) 
         found = [read_lumbar(study, row.volume_mL, _of(read, quantity)) for read in readers]
         low = min((reading.low for reading in found if reading), default=math.nan)
         high = max((reading.high for reading in found if reading), default=math.nan)
-        lines.append(_line(row, found[0] and replace(found[0], low=low, high=high), math.nan))
+        read = [item for item in study if is_lumbar(item.case) and not math.isnan(readers[0](item, quantity))]
+        lines.append(_line(row, found[0] and replace(found[0], low=low, high=high), math.nan, _Source.of(read)))
     return lines
 
 
@@ -217,7 +257,7 @@ def _of(read: Reader, quantity: str) -> Callable[[Outcome], float]:
     return lambda item: read(item, quantity)
 
 
-def _curvature(static: list[Reading]) -> Line:
+def _curvature(static: list[Reading], source: _Source) -> Line:
     """How fast the static pressure grows with the volume: one figure of Pratt's one fit; the null model says 2."""
     low, high = sorted(pratt_exponents())
     predicted = exponent(static)
@@ -230,11 +270,13 @@ def _curvature(static: list[Reading]) -> Line:
         use="validation",
         volume_mL=math.nan,
         predicted=predicted,
-        predicted_low=predicted,
-        predicted_high=predicted,
-        predicted_sd=math.nan,
+        predicted_low=math.nan,
+        predicted_high=math.nan,
+        predicted_sd=predicted_sd("pratt-curvature") if computed and source.fitted else math.nan,
         predicted_at_share_032=math.nan,
         predicted_at_share_069=math.nan,
+        predicted_network_low=math.nan,
+        predicted_network_high=math.nan,
         measured=middle,
         measured_sd=math.nan,
         measured_low=low,
@@ -247,6 +289,7 @@ def _curvature(static: list[Reading]) -> Line:
         beats_null=_closer(predicted, NULL_EXPONENT, middle) if computed else "",
         tag="derived",
         note="d ln P / d ln V between 10 and 30 mL; range: the power fit and the quadratic fit of the same data",
+        mesh=source.mesh if computed else "",
     )
 
 
@@ -254,9 +297,11 @@ def _closer(predicted: float, null: float, measured: float) -> str:
     return "no null model" if math.isnan(null) else "yes" if abs(predicted - measured) < abs(null - measured) else "no"
 
 
-def _line(row: Measurement, reading: Reading | None, null: float, banded: bool = False) -> Line:
+def _line(row: Measurement, reading: Reading | None, null: float, source: _Source) -> Line:
     predicted = reading.value if reading else math.nan
-    shares = at_shares(row.quantity, predicted) if banded else (math.nan, math.nan)
+    low, high = (reading.low, reading.high) if reading and reading.high > reading.low else NO_BAND
+    shares = at_shares(row.quantity, predicted) if source.shares else NO_BAND
+    network = networkband.at_ends(row.quantity, predicted) if source.network else NO_BAND
     told = [
         f"{'inside' if row.holds(value) else 'outside'} at {share:.2f}"
         for share, value in zip(SHARES, shares, strict=True)
@@ -274,11 +319,13 @@ def _line(row: Measurement, reading: Reading | None, null: float, banded: bool =
         use=row.use,
         volume_mL=row.volume_mL,
         predicted=predicted,
-        predicted_low=reading.low if reading else math.nan,
-        predicted_high=reading.high if reading else math.nan,
-        predicted_sd=math.nan,
+        predicted_low=low,
+        predicted_high=high,
+        predicted_sd=predicted_sd(row.id) if reading and source.fitted else math.nan,
         predicted_at_share_032=shares[0],
         predicted_at_share_069=shares[1],
+        predicted_network_low=network[0],
+        predicted_network_high=network[1],
         measured=row.value,
         measured_sd=row.sd,
         measured_low=row.low,
@@ -291,6 +338,7 @@ def _line(row: Measurement, reading: Reading | None, null: float, banded: bool =
         beats_null=beats,
         tag=row.tag,
         note=row.note,
+        mesh=source.mesh if reading else "",
     )
 
 
@@ -305,7 +353,7 @@ def compare(folder: Path) -> Path:
 
     comparison = gather(folder)
     comparison.frame().to_csv(folder / TABLE, index=False, lineterminator="\n")
-    row_table(comparison.relief, comparison.banded).to_csv(folder / RELIEF_TABLE, index=False, lineterminator="\n")
+    row_table(comparison.relief).to_csv(folder / RELIEF_TABLE, index=False, lineterminator="\n")
     stratum_table(comparison.relief).to_csv(folder / RELIEF_STRATA, index=False, lineterminator="\n")
     figures = draw(comparison, folder / "figures")
     page = folder / PAGE

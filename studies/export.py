@@ -8,6 +8,8 @@ from pathlib import Path
 from studies.console import complain, say
 from studies.errors import InputError
 from studies.ladder import is_invalid
+from studies.meshnote import PLACES, say_mesh
+from studies.provenance import mesh_note
 from studies.reading import read_case
 from studies.resolve import resolve
 from studies.solver import mesh_of
@@ -34,11 +36,14 @@ def write_case_mesh(case_file: Path, out: Path, settings: Sequence[str]) -> int:
         mesh = mesh_of(case)
         out.parent.mkdir(parents=True, exist_ok=True)
         write_mesh(mesh, out)
+        said = say_mesh(out, mesh_note(case))
     except Exception as error:
         if not is_invalid(error):
             raise
         raise InputError("mesh", "", str(error)) from error
-    say(f"{out}: {len(mesh.cells)} tetrahedra, {len(mesh.points)} points, in millimetres")
+    say(f"{out}: {len(mesh.cells)} tetrahedra, {len(mesh.points)} points, in millimetres; mesh {mesh_note(case)}")
+    if not said:
+        complain(f"{out}: has no place for the error of the mesh; {', '.join(PLACES)} keep it")
     try:
         read_mesh(out)
     except MeshError as error:

@@ -13,15 +13,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from studies import networkband
+from studies.calibrate.outcome import uncertainty_note
 from studies.clinical import measurements, null_displaced, null_pressure, pratt
-from studies.compare import Comparison
+from studies.compare import Comparison, Line
 from studies.plot.style import GREY, LINES, colours, styled
 from studies.protocols import DISPLACED, ML, STATIC_RISE, Outcome
+from studies.recorded import BETWEEN, Recorded, mesh_notes, versions
 from studies.relief.data import relief_rows
 from studies.relief.figure import relief_figures
 from studies.relief.predicted import RISE
 from studies.resolve import end_of_injection
-from studies.spinalshare import at_shares, ratios
+from studies.spinalshare import applies, at_shares, ratios, version_note
 
 MOST_COLUMNS: Final = 4
 NOTE_LETTERS: Final = 17
@@ -41,24 +44,27 @@ class Drawn:
 def draw(comparison: Comparison, folder: Path) -> list[Drawn]:
     """Write every figure that the comparison has data for, as SVG and PNG."""
     folder.mkdir(parents=True, exist_ok=True)
-    note = "mesh: " + "; ".join(comparison.meshes)
     drawn = []
     with styled():
-        made: list[tuple[str, str, Figure]] = []
+        made: list[tuple[str, str, Figure, Sequence[Recorded], str]] = []
         if comparison.displaced:
-            made.append(("displaced_csf", _DISPLACED, _displaced(comparison)))
+            made.append(("displaced_csf", _DISPLACED, _displaced(comparison), comparison.higuchi, ""))
         if comparison.static:
-            made.append(("static_pressure", _STATIC, _static(comparison)))
+            bands = static_bands(comparison)
+            made.append(("static_pressure", f"{_STATIC} {bands}", _static(comparison), comparison.pratt, bands))
         if comparison.study:
-            made.append(("volume_and_level", _STUDY, _study(comparison)))
-            made.append(("time_course", _TIME, _time_course(comparison)))
+            study = [item.recorded for item in comparison.study]
+            words = f"{_STUDY}{share_words(study)}"
+            finished = [item.recorded for item in comparison.study if item.state == "done"]
+            made.append(("volume_and_level", words, _study(comparison), finished, ""))
+            made.append(("time_course", _TIME, _time_course(comparison), study, ""))
         if comparison.relief:
-            relief = relief_figures(comparison.relief, relief_rows())
-            made += [(name, words, figure) for name, (figure, words) in relief.items()]
-        if comparison.banded:
-            made = [(name, f"{words}{_SHARES if name in BANDED else ''}", figure) for name, words, figure in made]
-        for name, caption, figure in made:
-            below = fill(f"{note}. Research use only.", int(NOTE_LETTERS * figure.get_figwidth()))
+            ran = comparison.relief_runs
+            for name, (figure, words) in relief_figures(comparison.relief, relief_rows()).items():
+                made.append((name, f"{words}{share_words(ran) if name == 'relief' else ''}", figure, ran, ""))
+        for name, caption, figure, runs, more in made:
+            note = f"{more} mesh: {BETWEEN.join(mesh_notes(runs)) or 'no prediction'}. Research use only."
+            below = fill(note.strip(), int(NOTE_LETTERS * figure.get_figwidth()))
             figure.supxlabel(below, fontsize=7, color=GREY, x=0.01, ha="left")
             svg, png = folder / f"{name}.svg", folder / f"{name}.png"
             figure.savefig(svg, metadata={"Date": None})
@@ -85,14 +91,44 @@ _STUDY = (
 _TIME = "Cranial CSF pressure over time for each volume, by interspace. Lines: model."
 
 
-BANDED: Final = ("static_pressure", "volume_and_level", "relief")
-"""Figures of rises that depend on the spinal share of the compliance."""
+def share_words(runs: Sequence[Recorded]) -> str:
+    """What rises would be at other spinal shares of the compliance; empty where no run measures its own."""
+    if not any(applies([run.case]) for run in runs):
+        return ""
+    told = (f"{words} times {' and '.join(f'{ratio:.2f}' for ratio in ratios()[name])}" for name, words in _RISES)
+    return (
+        " At spinal share .32 and .69 of the compliance, by the ratios of one case"
+        f"{version_note(versions(runs))}: {', '.join(told)}."
+    )
 
-_SHARES: Final = (
-    " At spinal share .32 and .69 of the compliance, by the ratios of one case: CSF rise times "
-    f"{' and '.join(f'{ratio:.2f}' for ratio in ratios()[RISE])}, static epidural rise times "
-    f"{' and '.join(f'{ratio:.2f}' for ratio in ratios()[STATIC_RISE])}."
-)
+
+_RISES: Final = ((RISE, "CSF rise"), (STATIC_RISE, "static epidural rise"))
+
+
+def static_bands(comparison: Comparison) -> str:
+    """What is known of the uncertainty of Pratt's predictions, and what of it is drawn; in sentences."""
+    ran = versions(comparison.pratt)
+    factors = " to ".join(f"{ratio:.2f}" for ratio in ratios().get(STATIC_RISE, ()))
+    if not comparison.static_banded:
+        said = ["No band of the spinal share: these runs have one of their own."]
+    elif not factors:
+        said = ["No band of the spinal share: its ratios are not known."]
+    else:
+        ratio = f"ratios {factors}, measured in one case (20 mL at once), carried over"
+        said = [f"Pale: spinal share .32 to .69; {ratio}{version_note(ran)}."]
+    if _left_open(comparison):
+        said.append(f"Dashed: what the fit leaves open, one SD{uncertainty_note(ran)}.")
+    else:
+        said.append("What the fit leaves open is not known for these runs.")
+    if networkband.applies(run.case for run in comparison.pratt) and (change := networkband.change(STATIC_RISE)):
+        settings = f"network {networkband.settings()}"
+        said.append(f"Not drawn: {settings}, {change}, from the same case{networkband.version_note(ran)}.")
+    return " ".join(said)
+
+
+def _left_open(comparison: Comparison) -> list[Line]:
+    """Static rises of which it is known what the fit leaves open, by volume."""
+    return [item for item in comparison.lines if item.quantity == STATIC_RISE and not math.isnan(item.predicted_sd)]
 
 
 def _displaced(comparison: Comparison) -> Figure:
@@ -121,9 +157,18 @@ def _static(comparison: Comparison) -> Figure:
     axes = figure.add_subplot()
     volume = [reading.volume_mL for reading in comparison.static]
     axes.plot(volume, [r.value for r in comparison.static], "C0-", label="model, 20 s after each step")
-    if comparison.banded:
+    if comparison.static_banded and STATIC_RISE in ratios():
         low, high = zip(*(at_shares(STATIC_RISE, r.value) for r in comparison.static), strict=True)
         axes.fill_between(volume, low, high, color="C0", alpha=0.18, lw=0, label="model, spinal share .32 to .69")
+    known = _left_open(comparison)
+    for sign in (-1.0, 1.0) if known else ():
+        axes.plot(
+            [line.volume_mL for line in known],
+            [line.predicted + sign * line.predicted_sd for line in known],
+            "C0--",
+            lw=0.9,
+            label="model, ± SD that the fit leaves open" if sign > 0 else None,
+        )
     span = np.linspace(0, 1.05 * max(volume), 100)
     axes.plot(span, [null_pressure(v) for v in span], ":", color=GREY, label="null model")
     _points(axes, STATIC_RISE, "Pratt 2014, fit and SD of residuals", special="pratt-final")

@@ -11,9 +11,11 @@ from typing import Any, Final
 import jinja2
 
 import fem
+from studies import networkband
 from studies.calibrate.outcome import (
     by_hand_lines,
     calibrated_words,
+    fitted_on,
     outcome_heading,
     outcome_lines,
     uncertainty_note,
@@ -23,16 +25,17 @@ from studies.compare import CURVATURE, NO_SPREAD, NOT_COMPUTED, Comparison, Line
 from studies.figures import Drawn
 from studies.protocols import BOLUS, DISPLACED, STATIC_RISE, Outcome, sweeps_in
 from studies.provenance import commit, version
+from studies.recorded import Recorded, mesh_notes, recorded_of, versions
 from studies.relief.predicted import RISE
 from studies.relief.table import explained, strata
-from studies.report.record import asked_in_short, cases_of, parameter_rows, provenance_lines, records_of
+from studies.report.record import asked_in_short, parameter_rows, provenance_lines, records_of
 from studies.report.sure import sure
 from studies.results import case_states
 from studies.runfolder import write_text
-from studies.spinalshare import SHARES, at_shares, ratios, source
+from studies.spinalshare import SHARES, applies, at_shares, ratios, source
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
-DRAFT: Final = "A draft mesh is for a first look, not for a result."
+DRAFT: Final = "On a draft mesh what its error does not bear, above all the smallest sac area, is for a first look."
 
 TROUBLES_NAMED: Final = 3
 """Cases that did not finish which a page names, with their reasons."""
@@ -80,10 +83,11 @@ def fill(page: Path, template: str, **values: Any) -> None:
         {"charts": [], "script": ""}
         | values
         | {
-            "calibrated": f"Calibrated parameters: {calibrated_words()}. They may look at these figures and no others:",
+            "calibrated": f"{calibrated_words()} They may look at these figures and no others:",
             "calibration": calibration_lines(),
             "outcome_heading": outcome_heading(),
-            "outcome": [*outcome_lines(), *by_hand_lines()],
+            "outcome": outcome_lines(),
+            "by_hand": by_hand_lines(),
             "limits": LIMITS,
             "version": version(),
             "model_version": fem.MODEL_VERSION,
@@ -105,15 +109,16 @@ def render(
     validation = [line for line in unused if line.verdict != NO_SPREAD]
     contested = [line for line in unused if line.beats_null in ("yes", "no")]
     sweeps = {folder.name: case_states(folder) for folder in sweeps_in(page.parent)}
-    cases = {name: cases_of(states) for name, states in sweeps.items()}
+    runs = {name: recorded_of(states) for name, states in sweeps.items()}
+    ran = versions(comparison.runs)
     records = records_of(state.path for states in sweeps.values() for state in states)
     fill(
         page,
         "comparison.html.jinja",
         title="Epidural blood patch: model and measurements",
-        warnings=_warnings(comparison),
-        asked=[(name, asked_in_short(states, cases[name])) for name, states in sweeps.items()],
-        sure=sure([case for members in cases.values() for case in members]).items(),
+        warnings=_warnings(comparison, runs),
+        asked=[(name, asked_in_short(states, [run.case for run in runs[name]])) for name, states in sweeps.items()],
+        sure=sure([run for members in runs.values() for run in members]).items(),
         provenance=provenance_lines(records),
         parameters=parameter_rows(records),
         comparison=comparison,
@@ -128,20 +133,29 @@ def render(
         contested=len(contested),
         explained=explained(comparison.relief, comparison.plug_modelled),
         strata=strata(comparison.relief),
-        study=[_study_row(item, comparison.banded) for item in comparison.study],
+        study=[_study_row(item) for item in comparison.study],
         shares={name: [f"{ratio:.2f}" for ratio in pair] for name, pair in ratios().items()},
-        share_source=source(),
+        share_source=source(ran),
+        network=networkband,
+        network_note=networkband.version_note(ran),
+        static_rise=STATIC_RISE,
         uncertain=any(not math.isnan(line.predicted_sd) for line in comparison.lines),
-        uncertain_note=uncertainty_note(),
+        uncertain_note=uncertainty_note(ran),
     )
 
 
-def _warnings(comparison: Comparison) -> list[str]:
-    draft = any(note.startswith("draft") for note in comparison.meshes)
+def _warnings(comparison: Comparison, runs: Mapping[str, Sequence[Recorded]]) -> list[str]:
+    by_mesh: dict[str, list[str]] = {}
+    for name, members in runs.items():
+        for note in mesh_notes(members) if any(run.begun for run in members) else ():
+            by_mesh.setdefault(note, []).append(name)
+    draft = any(note.startswith("draft") for note in by_mesh)
     named, more = comparison.troubles[:TROUBLES_NAMED], len(comparison.troubles) - TROUBLES_NAMED
     rest = f"; and {more} more, which bloodpatch status names" if more > 0 else ""
     lines = [f"Not every case finished: {'; '.join(named)}{rest}."] if named else []
-    lines.append(f"Mesh: {'; '.join(comparison.meshes)}.{f' {DRAFT}' if draft else ''}")
+    # Which sweep is on which mesh is said where they are not on one.
+    told = [f"{f'{", ".join(names)}: ' if len(by_mesh) > 1 else ''}{note}" for note, names in by_mesh.items()]
+    lines += [f"Mesh: {line}." for line in told] + ([DRAFT] if draft else [])
     return [*lines, *(f"Missing: {line}" for line in comparison.missing)]
 
 
@@ -155,9 +169,10 @@ def _at_shares(lines: Sequence[Line]) -> str:
 
 
 def calibration_lines() -> list[str]:
-    """Every figure that a parameter may be chosen by, in words."""
+    """Every figure that a parameter may be chosen by, in words, and whether the fit looked at it."""
     return [
-        f"{row.study}, {row.volume_mL:g} mL of {row.injectate}: {NAMES[name]} {_said(row)} ({row.tag}; {row.note})"
+        f"{'Fit' if row.id in fitted_on() else 'By hand only'}: {row.study}, {row.volume_mL:g} mL of {row.injectate}: "
+        f"{NAMES[name]} {_said(row)} ({row.tag}; {row.note})"
         for name in NAMES
         for row in measurements("calibration", name)
     ]
@@ -169,7 +184,9 @@ def _said(row: Measurement) -> str:
     return f"{row.value:g}{'' if math.isnan(row.sd) else f' ± {row.sd:g}'} {row.unit}"
 
 
-def _study_row(item: Outcome, banded: bool) -> dict[str, Any]:
+def _study_row(item: Outcome) -> dict[str, Any]:
+    banded = applies([item.case])
+
     def band(name: str) -> str:
         low, high = at_shares(name, item.number(name))
         return f"{low:.1f} and {high:.1f}" if banded and not math.isnan(low) else ""

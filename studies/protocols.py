@@ -7,6 +7,7 @@ import math
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ import pandas as pd
 from fem.quantities import STATIC_DELAY
 from studies.case import LEVELS, Case
 from studies.reading import validate_case
+from studies.recorded import Recorded, recorded_in
 from studies.resolve import end_of_injection
 from studies.results import case_states, is_sweep, read_summary
 
@@ -50,6 +52,11 @@ class Outcome:
     def level(self) -> str:
         """Interspace of the first injection."""
         return self.case.injection[0].level
+
+    @cached_property
+    def recorded(self) -> Recorded:
+        """What its run wrote down of its model and mesh."""
+        return recorded_in(self.case, self.path)
 
     def at(self, name: str, time: float) -> float:
         """Value of a column of the series at a time [s]; NaN where the run did not get there."""
@@ -88,14 +95,15 @@ def outcomes(folder: Path) -> Iterator[Outcome]:
     """Every case of the sweeps in a folder that reached at least its baseline."""
     for sweep in sweeps_in(folder):
         for state in case_states(sweep):
-            series = _series(state.path)
+            series = series_of(state.path)
             if series is None:
                 continue
             case = validate_case(tomllib.loads(state.entry["case"]))
             yield Outcome(case, state.path, state.state, state.reason, read_summary(state.path), series)
 
 
-def _series(path: Path) -> pd.DataFrame | None:
+def series_of(path: Path) -> pd.DataFrame | None:
+    """The series of a run folder; None where it holds no row."""
     try:
         frame = pd.read_csv(path / "series.csv")
     except (OSError, pd.errors.EmptyDataError, pd.errors.ParserError):
@@ -103,7 +111,8 @@ def _series(path: Path) -> pd.DataFrame | None:
     return frame if "time_s" in frame and len(frame) else None
 
 
-def _lumbar(case: Case) -> bool:
+def is_lumbar(case: Case) -> bool:
+    """Whether every injection is at a lumbar interspace or below."""
     return all(LEVELS.index(injection.level.split("/")[0]) >= LEVELS.index("L1") for injection in case.injection)
 
 
@@ -121,7 +130,7 @@ def is_higuchi(case: Case) -> bool:
         and not more
         and case.patient == "healthy"
         and first.material == "saline"
-        and _lumbar(case)
+        and is_lumbar(case)
         and case.time.follow_up >= HIGUCHI_DELAY
     )
 
@@ -131,7 +140,7 @@ def is_pratt(case: Case) -> bool:
     steps = case.injection
     if not as_in_patients(case) or len(steps) < 2 or case.patient != "pdph":
         return False
-    if not _lumbar(case) or len({step.level for step in steps}) > 1:
+    if not is_lumbar(case) or len({step.level for step in steps}) > 1:
         return False
     pauses = [(after.start or 0.0) - end_of_injection(before) for before, after in itertools.pairwise(steps)]
     return all(step.material == "blood" for step in steps) and min(pauses) >= STATIC_DELAY - 1e-6
@@ -241,7 +250,7 @@ def read_compression(outcome: Outcome, quantity: str) -> float:
 def read_lumbar(outcomes: list[Outcome], volume_mL: float, read: Callable[[Outcome], float]) -> Reading | None:
     """A reading at a volume from the lumbar cases of a study of volume and level: mean and range over interspaces."""
     values = []
-    for level in sorted({item.level for item in outcomes if _lumbar(item.case)}):
+    for level in sorted({item.level for item in outcomes if is_lumbar(item.case)}):
         cases = sorted((item for item in outcomes if item.level == level), key=lambda item: item.volume_mL)
         known = [(item.volume_mL, read(item)) for item in cases]
         found = interpolate([Reading(v, y, y, y) for v, y in known if not math.isnan(y)], volume_mL)

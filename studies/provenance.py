@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -87,30 +88,51 @@ UNMEASURED: Final = "not measured"
 
 
 @cache
-def mesh_errors() -> dict[str, str]:
-    """Stated discretisation error by size of the mesh, and that of the default steps in time.
+def error_table() -> dict[str, tuple[str, str]]:
+    """Measured error, and the version of the model that it was measured with, by size of the mesh.
 
-    Written by ``bloodpatch verify production``; what another version of the model was measured to have says so.
+    Written by ``bloodpatch verify production``; a row is about the default steps in time.
     """
     with MESH_ERROR.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+        return {row["size"]: (row["error"], row["model_version"]) for row in csv.DictReader(stream)}
+
+
+def mesh_errors() -> dict[str, str]:
+    """Stated error by size of the mesh, and that of the default steps in time, of what runs now.
+
+    What another version of the model was measured to have says so.
+    """
     return {
-        row["size"]: row["error"] if row["error"] == UNMEASURED else row["error"] + of_version(row["model_version"])
-        for row in rows
+        size: error if error == UNMEASURED else error + of_version(measured)
+        for size, (error, measured) in error_table().items()
     }
 
 
-def of_version(measured: str) -> str:
-    """Words that tell a figure of another version of the model from one of this."""
-    return "" if measured == fem.MODEL_VERSION else f" (of model version {measured}, this is {fem.MODEL_VERSION})"
+def of_version(measured: str, ran: Collection[str] | None = None) -> str:
+    """Words that tell a figure of another version of the model from one of the runs' own.
+
+    Args:
+        measured: version that the figure is of.
+        ran: versions of the runs that it is told of; None for what runs now.
+    """
+    if ran is None:
+        return "" if measured == fem.MODEL_VERSION else f" (of model version {measured}; this is {fem.MODEL_VERSION})"
+    if not set(ran) - {measured}:
+        return ""
+    return f" (of model version {measured}; these runs: {' and '.join(sorted(set(ran)))})"
 
 
 DEFAULT_STEPS: Final = "default steps"
 """Row of the table of errors that is about the default steps in time."""
 
 
-def step_note(case: Case) -> str:
-    """Stated error of the steps in time, where they are the default ones."""
+def step_note(case: Case, ran: Collection[str] | None = None) -> str:
+    """Stated error of the steps in time, where they are the default ones.
+
+    Args:
+        case: as resolved.
+        ran: versions of the model of the runs that it is told of; None for what runs now.
+    """
     time, default = case.time, TimeControl()
     same = (time.first_step, time.injection_step, time.max_step) == (
         default.first_step,
@@ -119,16 +141,12 @@ def step_note(case: Case) -> str:
     )
     if not same:
         return "not the default ones; error not known"
-    return default_step_error()
-
-
-def default_step_error() -> str:
-    """The default steps in time, with their stated error."""
-    return f"{DEFAULT_STEPS}; error {mesh_errors().get(DEFAULT_STEPS, 'not known')}"
+    error, measured = error_table().get(DEFAULT_STEPS, ("not known", ""))
+    return f"{DEFAULT_STEPS}; error {error}{of_version(measured, ran) if measured and error != UNMEASURED else ''}"
 
 
 def mesh_note(case: Case) -> str:
-    """Size of the mesh and its stated error, for everything that is written."""
+    """Size of the mesh and its stated error, for everything that is written; without a comma, for tables."""
     size = case.mesh.size if case.anatomy.mesh is None else "own mesh"
     return f"{size}; discretisation error {mesh_errors().get(size, 'not known')}"
 

@@ -195,7 +195,7 @@ def patch_parameters(case: Case) -> PatchParameters:
             growth=case.solver.growth,
         ),
         source_radius=case.solver.source_radius,
-        kinematics=case.solver.kinematics,
+        linear=case.solver.kinematics == "linear",
         contact=case.solver.contact,
     )
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Final, Literal, Protocol, get_args
 
-from fem.quantities import QUANTITIES, summarise
+from fem.quantities import quantity, summarise
 from studies.errors import InputError
 from studies.files import (
     LOCK,
@@ -29,6 +29,7 @@ from studies.files import (
     write_text,
 )
 from studies.ladder import LADDER, Cause, cause_of, next_rung
+from studies.meshnote import MESH, say_mesh, xml_comment
 
 __all__ = ["RunFolder", "Snapshot", "Status", "check_folder", "locked", "read_status", "write_json", "write_text"]
 
@@ -167,7 +168,7 @@ class RunFolder:
         rank: MPI rank; only rank 0 touches the disc, but every rank must reach `fields`.
         fields: whether fields are written.
         injection_end: end of the last injection [s], from which decays and static pressures count.
-        mesh_note: size of the mesh and its stated error, kept in the summary.
+        mesh_note: size of the mesh and its stated error, said in summary, tables and fields.
         begin: when the work on it began, as of `time.monotonic`; default now.
         rung: of the ladder, on which it is solved.
         attempt: number of this attempt on that rung.
@@ -259,6 +260,9 @@ class RunFolder:
         if self.rank == 0:
             folder.mkdir(exist_ok=True)
         paths = snapshot.write(folder, f"fields_{len(self._snapshots):04d}")
+        if self.rank == 0 and self._mesh_note:
+            for path in paths:
+                say_mesh(path, self._mesh_note)
         self._snapshots.append((snapshot.time, [path.relative_to(self.path).as_posix() for path in paths]))
         if self.rank == 0:
             self._write_pvd()
@@ -317,7 +321,7 @@ class RunFolder:
         values["wall_time_s"] = status.wall_time_s
         data: dict[str, Any] = {}
         for name, value in values.items():
-            known = QUANTITIES.get(name)
+            known = quantity(name)
             data[name] = {
                 "value": value,
                 "unit": known.unit if known else "",
@@ -325,7 +329,7 @@ class RunFolder:
                 "version": known.version if known else 1,
             }
         if self._mesh_note:
-            data["mesh"] = {
+            data[MESH] = {
                 "value": self._mesh_note,
                 "unit": "",
                 "definition": "size of the mesh and its discretisation error",
@@ -333,9 +337,11 @@ class RunFolder:
             }
         return data
 
-    def _write(self, name: str, rows: Sequence[Mapping[str, float]]) -> None:
+    def _write(self, name: str, rows: Sequence[Mapping[str, object]]) -> None:
         if not rows:
             return
+        if self._mesh_note:
+            rows = [{**row, MESH: self._mesh_note} for row in rows]
         if name not in self._streams:
             opened = (self.path / name).open("w", newline="", encoding="utf-8")
             writer = csv.DictWriter(opened, list(rows[0]), lineterminator="\n")
@@ -352,9 +358,10 @@ class RunFolder:
             for part, file in enumerate(files)
         ]
         body = "\n".join(lines)
+        note = f"{xml_comment(self._mesh_note)}\n" if self._mesh_note else ""
         write_text(
             self.path / "fields.pvd",
-            '<?xml version="1.0"?>\n<VTKFile type="Collection" version="1.0">\n  <Collection>\n'
+            f'<?xml version="1.0"?>\n{note}<VTKFile type="Collection" version="1.0">\n  <Collection>\n'
             f"{body}\n  </Collection>\n</VTKFile>\n",
         )
 

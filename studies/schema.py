@@ -131,7 +131,8 @@ def markdown() -> str:
     lines += [
         "Default, range, source and tag are in `fem/data/parameters.csv`; the tag says how far a value can be trusted:",
         "`seen` read in the source, `derived` from figures that were, `recalled` from memory of the source",
-        "(`recalled-high`: with high confidence), `calibrated` fitted or chosen on data, `assumed` not measured.",
+        "(`recalled-high`: with high confidence), `calibrated` chosen on data, by `bloodpatch calibrate` or, where the",
+        "source says so, by hand, `assumed` not measured.",
         "",
     ]
     lines += ["| key | unit |", "|---|---|"]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 
-from fem.quantities import QUANTITIES
+from fem.quantities import quantity
 from studies.files import replacing
-from studies.standing import CaseState
+from studies.meshnote import MESH
+from studies.standing import CaseState, read_summary
 from studies.study import numeric_column
 
 if TYPE_CHECKING:
@@ -23,26 +24,28 @@ SERIES: Final = "series.nc"
 def series_of(states: Sequence[CaseState]) -> xr.Dataset:
     """Series of all cases that have one, by case and step; cases with fewer steps end in NaN.
 
-    Coordinates are the case, its state, and every varied key (a quantity as a number, its unit in the name).
+    Coordinates are the case, its state, its mesh with the stated error, and every varied key (a quantity as a number,
+    its unit in the name).
     """
     import xarray as xr
 
     frames = {case.name: frame for case in states if (frame := _frame(case.path)) is not None}
     held = [case for case in states if case.name in frames]
     steps = max((len(frame) for frame in frames.values()), default=0)
-    columns = list(dict.fromkeys(name for frame in frames.values() for name in frame.columns))
+    columns = list(dict.fromkeys(name for frame in frames.values() for name in frame.columns if name != MESH))
     data: dict[str, Any] = {}
     for name in columns:
         values = np.full((len(held), steps), np.nan)
         for index, case in enumerate(held):
             if name in frames[case.name]:
                 values[index, : len(frames[case.name])] = frames[case.name][name].to_numpy(dtype=float)
-        known = QUANTITIES.get(name)
+        known = quantity(name)
         attributes = {"units": known.unit, "long_name": known.definition} if known else {}
         data[name] = (("case", "step"), values, attributes)
     coordinates: dict[str, Any] = {
         "case": _texts(case.name for case in held),
         "state": ("case", _texts(case.state for case in held)),
+        MESH: ("case", _texts(_mesh(frames[case.name], case.path) for case in held)),
     }
     for key in dict.fromkeys(key for case in states for key in case.entry["varied"]):
         numbers = [numeric_column(key, case.entry["varied"].get(key)) for case in held]
@@ -71,12 +74,16 @@ def _frame(path: Path) -> pd.DataFrame | None:
     """The series of a run; None where there is none, or only the beginning of a line."""
     try:
         frame = pd.read_csv(path / "series.csv", on_bad_lines="skip")
-        damaged = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
-        for name in damaged:
+        for name in frame.columns.drop(MESH, errors="ignore"):  # text among numbers is damage
             frame[name] = pd.to_numeric(frame[name], errors="coerce")
         return frame if len(frame) else None
     except (OSError, ValueError):
         return None
+
+
+def _mesh(frame: pd.DataFrame, path: Path) -> str:
+    """The mesh of a series with its error; runs of before it had the column say it in their summary only."""
+    return str(frame[MESH].iloc[0] if MESH in frame else read_summary(path).get(MESH, ""))
 
 
 def _texts(values: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -39,10 +39,15 @@ def ratios() -> dict[str, tuple[float, float]]:
         return {row["quantity"]: (float(row["ratio_0.32"]), float(row["ratio_0.69"])) for row in csv.DictReader(stream)}
 
 
-def source() -> str:
-    """Where the ratios come from."""
+def source(ran: Collection[str]) -> str:
+    """Where the ratios come from; `ran` are the versions of the model of the runs that they are carried over to."""
+    return SOURCE + version_note(ran)
+
+
+def version_note(ran: Collection[str]) -> str:
+    """Words that tell ratios of another version of the model from those of the runs."""
     with TABLE.open(newline="", encoding="utf-8") as stream:
-        return SOURCE + "".join({of_version(row["model_version"]) for row in csv.DictReader(stream)})
+        return "".join(sorted({of_version(row["model_version"], ran) for row in csv.DictReader(stream)}))
 
 
 def at_shares(quantity: str, value: float) -> tuple[float, float]:

@@ -169,7 +169,7 @@ class NeoHookeanMembrane:
 class LinearMembrane:
     """Isotropic membrane, Hooke's law in plane stress on Green strains; carries compression as well.
 
-    For verification and for the linear mode.
+    For verification.
 
     Attributes:
         youngs_modulus: [Pa].

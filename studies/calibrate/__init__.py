@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+import fem
 from studies.calibrate.fit import Array, Fit, NoPredictionError, gauss_newton, summary
 from studies.calibrate.study import NORMAL_95, Calibration, Datum, read_calibration
 from studies.console import complain, say
@@ -167,8 +168,6 @@ def read_datum(item: Datum, outcome: Outcome) -> float:
 
 
 def _identity(asked: Calibration) -> str:
-    import fem
-
     texts = [f"{item.key} {item.median!r} {item.sigma!r}" for item in asked.parameters]
     texts += [f"{item.measurement!r} {item.error!r} {item.tree!r}" for item in asked.data]
     section = asked.section
@@ -191,7 +190,7 @@ def _check_folder(out: Path, identity: str) -> None:
 
 
 def rows(asked: Calibration, fit: Fit) -> list[dict[str, Any]]:
-    """One row per parameter: prior and posterior median with 95 % interval, and how much narrower it got."""
+    """One row per parameter: prior and posterior median with 95 % interval, how much narrower it got, whose model."""
     made = []
     for item, mode, sigma in zip(asked.parameters, fit.mode, fit.sigma, strict=True):
         ratio = float(sigma / item.sigma)
@@ -210,6 +209,7 @@ def rows(asked: Calibration, fit: Fit) -> list[dict[str, Any]]:
                 "range_low": item.low,
                 "range_high": item.high,
                 "within_range": "no" if item.outside(math.exp(mode)) else "yes",
+                "model_version": fem.MODEL_VERSION,
             }
         )
     return made

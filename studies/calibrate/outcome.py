@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Collection, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -18,8 +19,8 @@ from studies.resolve import material_values
 OUTCOME: Final = Path(__file__).parents[1] / "data" / "calibration.csv"
 """`calibration.csv` of the calibration that the defaults were taken from."""
 
-FITTED_VERSION: Final = "8"
-"""Version of the model that it was fitted with; the table has no column for it."""
+STUDY: Final = Path(__file__).parent / "default.toml"
+"""The study that it is the outcome of."""
 
 ROUNDED: Final = 0.05
 """A default that differs from the posterior by more than this share is not its rounding."""
@@ -29,14 +30,14 @@ UNCERTAINTY: Final = Path(__file__).parents[1] / "data" / "uncertainty.csv"
 
 
 @cache
-def _uncertainty() -> tuple[dict[str, float], str]:
-    """Standard deviation of predictions by measurement, and whether another model had them."""
+def _uncertainty() -> tuple[dict[str, float], frozenset[str]]:
+    """Standard deviation of predictions by measurement, and the versions of the model that had them."""
     if not UNCERTAINTY.is_file():
-        return {}, ""
+        return {}, frozenset()
     with UNCERTAINTY.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     found = {row["measurement"]: float(row["sd"]) for row in rows if row["sd"]}
-    return found, "".join(sorted({of_version(row["model_version"]) for row in rows}))
+    return found, frozenset(row["model_version"] for row in rows)
 
 
 def predicted_sd(measurement: str) -> float:
@@ -44,19 +45,29 @@ def predicted_sd(measurement: str) -> float:
     return _uncertainty()[0].get(measurement, math.nan)
 
 
-def uncertainty_note() -> str:
-    """Words that tell figures of another version of the model from those of this."""
-    return _uncertainty()[1]
+def uncertainty_note(ran: Collection[str]) -> str:
+    """Words that tell deviations of another version of the model from those of the runs."""
+    return "".join(of_version(measured, ran) for measured in sorted(_uncertainty()[1]))
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The table of an outcome; empty where none is there."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def fitted_version(path: Path = OUTCOME) -> str:
+    """Version of the model that was fitted, as the table says."""
+    found = {row.get("model_version") or "not recorded" for row in _rows(path)}
+    return " and ".join(sorted(found)) or "not recorded"
 
 
 def fitted_as_default(cases: Iterable[Case], path: Path = OUTCOME) -> bool:
     """Whether all cases have the fitted parameters at their defaults, about which the fit's uncertainty speaks."""
-    if not path.is_file():
-        return False
-    with path.open(newline="", encoding="utf-8") as stream:
-        names = [row["key"].removeprefix("materials.") for row in csv.DictReader(stream)]
-    table = parameter_table()
-    return all(
+    names, table = _fitted(path), parameter_table()
+    return bool(names) and all(
         math.isclose(material_values(case).get(name, table[name].value), table[name].value, rel_tol=1e-9)
         for case in cases
         for name in names
@@ -65,10 +76,10 @@ def fitted_as_default(cases: Iterable[Case], path: Path = OUTCOME) -> bool:
 
 def outcome_lines(path: Path = OUTCOME) -> list[str]:
     """A line per fitted parameter; one that says so where no outcome is there."""
-    if not path.is_file():
+    rows = _rows(path)
+    if not rows:
         return ["No outcome of a calibration is committed: how well the data fix these parameters is not known."]
-    with path.open(newline="", encoding="utf-8") as stream:
-        return [_line(row) for row in csv.DictReader(stream)]
+    return [_line(row) for row in rows]
 
 
 def _line(row: dict[str, str]) -> str:
@@ -87,32 +98,40 @@ def _line(row: dict[str, str]) -> str:
     return f"{said}."
 
 
+def _fitted(path: Path) -> list[str]:
+    """Parameters that the fit is about."""
+    return [row["key"].removeprefix("materials.") for row in _rows(path)]
+
+
 def by_hand(path: Path = OUTCOME) -> list[str]:
     """Calibrated parameters that are not the outcome of a fit."""
-    fitted = set()
-    if path.is_file():
-        with path.open(newline="", encoding="utf-8") as stream:
-            fitted = {row["key"].removeprefix("materials.") for row in csv.DictReader(stream)}
+    fitted = _fitted(path)
     return [key for key, row in parameter_table().items() if row.tag == "calibrated" and key not in fitted]
 
 
 def by_hand_lines(path: Path = OUTCOME) -> list[str]:
     """A line per parameter that was chosen by hand: value, range, on what."""
     rows = [parameter_table()[key] for key in by_hand(path)]
-    return [
-        f"{row.key}: {row.value:g} {row.unit}, by hand, range {row.low:g} to {row.high:g}: {row.source}."
-        for row in rows
-    ]
+    return [f"{row.key}: {row.value:g} {row.unit}, range {row.low:g} to {row.high:g}: {row.source}." for row in rows]
 
 
 def calibrated_words(path: Path = OUTCOME) -> str:
     """Names of the calibrated parameters: those of the fit, and those by hand."""
     hand = by_hand(path)
     fitted = [row.key for row in parameter_table().values() if row.tag == "calibrated" and row.key not in hand]
-    return f"{', '.join(fitted) or 'none'}{f'; by hand: {", ".join(hand)}' if hand else ''}"
+    return (
+        f"Fitted by bloodpatch calibrate: {', '.join(fitted) or 'none'}. Chosen by hand: {', '.join(hand) or 'none'}."
+    )
 
 
-def outcome_heading() -> str:
+@cache
+def fitted_on() -> frozenset[str]:
+    """Rows of the calibration data that the fit looked at; the others are for what is chosen by hand."""
+    return frozenset(item["id"] for item in tomllib.loads(STUDY.read_text(encoding="utf-8"))["calibrate"]["data"])
+
+
+def outcome_heading(path: Path = OUTCOME) -> str:
     """What the lines of the outcome stand under: the version of the model that was fitted."""
-    now = "" if FITTED_VERSION == fem.MODEL_VERSION else f" (this is {fem.MODEL_VERSION})"
-    return f"What the calibration found, with model version {FITTED_VERSION}{now}"
+    fitted = fitted_version(path)
+    now = "" if fitted == fem.MODEL_VERSION else f" (this is {fem.MODEL_VERSION}; it was not fitted again)"
+    return f"What the fit found, with model version {fitted}{now}"

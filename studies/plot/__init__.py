@@ -17,7 +17,7 @@ from studies.plot.sagittal import sagittal_figure
 from studies.plot.space import space_figure
 from studies.plot.style import Picture, save, styled
 from studies.plot.sweep import draw_sweep
-from studies.provenance import mesh_note
+from studies.recorded import recorded
 from studies.results import is_run, is_sweep
 
 PICTURES: Final = "figures"
@@ -35,7 +35,7 @@ FIGURES: Final[tuple[tuple[str, Callable[[Run], tuple[Figure, str] | None]], ...
 def note_of(run: Run) -> str:
     """What stands below every picture of a run: mesh with its error, and what it is for."""
     ended = "" if run.state == "done" else f" Run {run.state}: what was reached is shown."
-    return f"mesh: {mesh_note(run.case)}.{ended} Research use only."
+    return f"mesh: {recorded(run.case, run.provenance).mesh_note}.{ended} Research use only."
 
 
 def draw_run(run: Run, folder: Path, moving: bool = True) -> list[Picture]:

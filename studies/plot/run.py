@@ -15,6 +15,7 @@ import pandas as pd
 
 from studies.case import Case
 from studies.errors import InputError
+from studies.meshnote import MESH
 from studies.plot.fields import Fields, read_fields
 from studies.quantities import MMHG
 from studies.reading import validate_case
@@ -198,8 +199,7 @@ def _table(path: Path) -> pd.DataFrame:
     if not path.is_file() or path.stat().st_size == 0:
         return pd.DataFrame()
     try:
-        frame = pd.read_csv(path)
-        return frame.astype(float)
+        return pd.read_csv(path).drop(columns=MESH, errors="ignore").astype(float)
     except (ValueError, OSError) as error:
         raise InputError(str(path), "a damaged file", "allowed is the table that the run wrote") from error
 

@@ -15,6 +15,7 @@ from studies.case import INTERSPACES
 from studies.errors import InputError
 from studies.plot.maps import map_figure
 from studies.plot.style import GREY, LINES, Picture, colours, save, styled
+from studies.recorded import BETWEEN, mesh_notes, recorded_of
 from studies.results import case_states, read_plan, table
 
 HEADLINES: Final = (
@@ -73,7 +74,7 @@ def draw_sweep(folder: Path, out: Path) -> list[Picture]:
     Raises:
         InputError: no case has finished, or nothing varies.
     """
-    frame = table(folder)
+    frame, states = table(folder), case_states(folder)
     done = frame[frame["state"] == "done"]
     keys = [key for key in varied_keys(folder) if key in frame]
     named = [(name, label) for name, label in HEADLINES if name in done and _says(done[name])]
@@ -85,14 +86,14 @@ def draw_sweep(folder: Path, out: Path) -> list[Picture]:
     out.mkdir(parents=True, exist_ok=True)
     with styled():
         figure = _figure(done, named, across, numeric.get(across), others)
-        states = ", ".join(f"{n} {s}" for s, n in frame["state"].value_counts().items())
-        title = f"Sweep: {len(case_states(folder))} cases ({states})"
+        counted = ", ".join(f"{n} {s}" for s, n in frame["state"].value_counts().items())
+        title = f"Sweep: {len(frame)} cases ({counted})"
         if figure.legends:
             legend = figure.legends[0]
             legend.set_title(f"{title}; lines: {legend.get_title().get_text()}")
         else:
             figure.suptitle(title, fontsize=10)
-        note = f"mesh: {'; '.join(sorted({str(m) for m in done.get('mesh', pd.Series(['not said']))}))}."
+        note = f"mesh: {BETWEEN.join(mesh_notes(recorded_of(s for s in states if s.state == 'done')))}."
         caption = f"Headline figures of every finished case against {across}; a line per " + (
             ", ".join(others) or "sweep"
         )

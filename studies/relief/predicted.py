@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from studies.case import INTERSPACES
 from studies.protocols import Outcome, as_in_patients
+from studies.recorded import Recorded
 from studies.relief.data import ReliefRow, primary
 from studies.spinalshare import applies, at_shares
 
@@ -58,6 +59,7 @@ class Prediction:
         assumed_volume: not reported: the range, or an end of it, is that of all reported volumes, or recalled.
         stand_in: rise and half decay are of the other patient, because no run of this one fits.
         words: what was left out or put in its place, empty if nothing.
+        runs: what the runs that it is read off recorded.
     """
 
     rise: Band
@@ -69,6 +71,7 @@ class Prediction:
     assumed_volume: bool
     stand_in: bool
     words: str
+    runs: tuple[Recorded, ...] = ()
 
 
 def usable(outcomes: Iterable[Outcome]) -> list[Outcome]:
@@ -157,6 +160,7 @@ def predict(row: ReliefRow, rows: Sequence[ReliefRow], runs: Sequence[Outcome]) 
         assumed_volume=row.volume_basis != "reported",
         stand_in=stand_in,
         words="; ".join(words),
+        runs=tuple(run.recorded for run in (*pressing.runs, *([] if isinstance(covering, str) else covering.runs))),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from studies.recorded import BETWEEN, mesh_notes
 from studies.relief.data import ENDPOINTS, SYNDROMES, TARGETINGS, WINDOWS, ReliefRow
 from studies.relief.predicted import Band, Held
 from studies.relief.statistics import Association, associate, clopper_pearson, wilson
@@ -36,19 +37,14 @@ WORDS: Final = {
 PAIR_WORDS: Final = {"early": "early", "unclear": "at a time not stated"}
 
 
-def row_table(held: Sequence[Held], banded: bool = False) -> pd.DataFrame:
-    """One line per primary row: relief with both intervals, volume, prediction.
-
-    Args:
-        held: rows with their predictions.
-        banded: give the rise at other spinal shares of the compliance, too.
-    """
-    return pd.DataFrame([_line(number, item, banded) for number, item in enumerate(held, 1)])
+def row_table(held: Sequence[Held]) -> pd.DataFrame:
+    """One line per primary row: relief with both intervals, volume, prediction, mesh of its runs."""
+    return pd.DataFrame([_line(number, item) for number, item in enumerate(held, 1)])
 
 
-def _line(number: int, item: Held, banded: bool) -> dict[str, Any]:
+def _line(number: int, item: Held) -> dict[str, Any]:
     row, found = item.row, item.prediction
-    at_low, at_high = found.at_shares if banded and found and found.at_shares else (math.nan, math.nan)
+    at_low, at_high = found.at_shares if found and found.at_shares else (math.nan, math.nan)
     score, exact = intervals(row)
     return {
         "number": number,
@@ -81,6 +77,7 @@ def _line(number: int, item: Held, banded: bool) -> dict[str, Any]:
         "stand_in_patient": bool(found and found.stand_in),
         "words": item.words,
         "tag": row.tag,
+        "mesh": BETWEEN.join(mesh_notes(found.runs)) if found else "",
     }
 
 

@@ -15,11 +15,11 @@ from studies.plot.curves import LONG
 from studies.plot.run import Run, duration, read_run
 from studies.plot.style import Picture
 from studies.plot.sweep import HEADLINES, draw_sweep, numbers_of, order_of, varied_keys
+from studies.recorded import recorded, recorded_of
 from studies.report.chart import chart, script
 from studies.report.record import (
     asked,
     asked_of_sweep,
-    cases_of,
     parameter_rows,
     provenance_lines,
     records_of,
@@ -57,7 +57,7 @@ def run_page(folder: Path, page: Path) -> None:
         charts=[chart("series", "Over time", series, [*logs, *xs], shown_first, labels, logs=logs)] if columns else [],
         pictures=pictures,
         sure=[
-            *sure([run.case], {name: run.value(name) for name in run.summary}).items(),
+            *sure([recorded(run.case, run.provenance)], {name: run.value(name) for name in run.summary}).items(),
             ("volume balance, largest error", short(run.value("volume_balance_error_max"))),
         ],
         provenance=[
@@ -85,14 +85,14 @@ def sweep_page(folder: Path, page: Path) -> None:
     quantities = [name for name, _ in HEADLINES if name in frame and pd.to_numeric(frame[name], errors="coerce").any()]
     states = case_states(folder, check=True)
     records = records_of(state.path for state in states)
-    cases = cases_of(states)
-    known = sure(cases)
+    runs = recorded_of(states)
+    known = sure(runs)
     shown = frame[["case", "state", "reason", *quantities]].head(SHOWN_CASES)
     write(
         page,
         title=f"Epidural blood patch: sweep of {len(frame)} cases",
         warnings=[said] if (said := shortfall(frame)) else [],
-        asked=asked_of_sweep(states, cases),
+        asked=asked_of_sweep(states, [run.case for run in runs]),
         cases={
             "names": ["case", "state", "reason", *(dict(HEADLINES)[name] for name in quantities)],
             "rows": [[short(value) for value in row] for row in shown.itertuples(index=False)],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Final
 from studies.case import Case
 from studies.files import read_json
 from studies.plot.run import duration
-from studies.reading import Tree, case_tree, validate_case
+from studies.reading import Tree, case_tree
 from studies.results import CaseState, counts
 
 VARIES: Final = "varies"
@@ -28,11 +27,6 @@ def short(value: Any) -> str:
         number = float(value)
         return "–" if math.isnan(number) else f"{number:.4g}"
     return str(value)
-
-
-def cases_of(states: Iterable[CaseState]) -> list[Case]:
-    """The cases of a sweep, as resolved."""
-    return [validate_case(tomllib.loads(state.entry["case"])) for state in states]
 
 
 def asked(cases: Sequence[Case]) -> list[tuple[str, str]]:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import pandas as pd
 
-from fem.parameters import parameter_table
+from studies import networkband
 from studies.calibrate.outcome import fitted_as_default, predicted_sd, uncertainty_note
 from studies.case import Case
 from studies.clinical import measurements
 from studies.protocols import DISPLACED, ML, STATIC_RISE, is_higuchi, is_pratt
-from studies.provenance import mesh_note, of_version, step_note
-from studies.resolve import material_values
+from studies.provenance import step_note
+from studies.recorded import BETWEEN, Recorded, begun, mesh_notes, versions
 from studies.spinalshare import QUANTITIES, SHARES, applies, at_shares, ratios, source
 
-NETWORK_BAND: Final = Path(__file__).parents[1] / "data" / "network_band.csv"
-NETWORK: Final = "network.youngs_modulus"
 NETWORK_WORDS: Final = "network stiffness"
 SHARE_WORDS: Final = "spinal share of the compliance"
 SHARE_NAMES: Final = " and ".join(f".{100 * share:.0f}" for share in SHARES)
@@ -30,7 +25,7 @@ UNKNOWNS: Final = {
     "mesh.size": "mesh size",
     "time.injection_step": "largest step during the injection",
     "time.max_step": "largest step",
-    f"materials.{NETWORK}": NETWORK_WORDS,
+    f"materials.{networkband.STIFFNESS}": NETWORK_WORDS,
     "csf.spinal_share": SHARE_WORDS,
     "csf.reference_pressure": "reference pressure of the compliance",
     "solver.source_radius": "radius of the source",
@@ -53,46 +48,35 @@ NOT_PROPAGATED: Final = (
 )
 
 
-def sure(cases: Sequence[Case], rises: Mapping[str, float] | None = None) -> dict[str, str]:
+def sure(runs: Sequence[Recorded], rises: Mapping[str, float] | None = None) -> dict[str, str]:
     """What is known of every source of uncertainty of some cases, in words.
 
     Args:
-        cases: resolved.
+        runs: cases with what their runs recorded.
         rises: headline rises of the one case [mmHg], by name, to be told at other spinal shares.
     """
+    runs = begun(runs)
     return {
-        "mesh": "; ".join(sorted({mesh_note(case) for case in cases})) or "–",
-        "time steps": "; ".join(sorted({step_note(case) for case in cases})) or "–",
-        NETWORK_WORDS: network_note(cases),
-        SHARE_WORDS: share_note(cases, rises or {}),
-        "parameters": fit_note(cases),
+        "mesh": BETWEEN.join(mesh_notes(runs)) or "–",
+        "time steps": BETWEEN.join(sorted({step_note(run.case, [run.version]) for run in runs})) or "–",
+        NETWORK_WORDS: network_note(runs),
+        SHARE_WORDS: share_note(runs, rises or {}),
+        "parameters": fit_note(runs),
     }
 
 
-@cache
-def _network_band() -> list[dict[str, str]]:
-    """Rows that ``bloodpatch verify production`` wrote."""
-    with NETWORK_BAND.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
-def network_note(cases: Iterable[Case]) -> str:
+def network_note(runs: Sequence[Recorded]) -> str:
     """The cases' stiffness of the network, and what the production case's figures do over its band."""
-    usual = parameter_table()[NETWORK].value
-    here = sorted({material_values(case).get(NETWORK, usual) for case in cases})
+    here = networkband.stiffnesses(run.case for run in runs)
     said = f"invented; {_range(here)} Pa here"
-    rows = {row["quantity"]: row for row in _network_band()}
+    rows = networkband.rows()
     if not rows:
         return f"{said}; its band is not known"
-    one = next(iter(rows.values()))
-    changes = [
-        f"{short} {_percent(rows[name]['ratio_low'])} to {_percent(rows[name]['ratio_high'])} %"
-        for name, short, _ in FIGURES
-        if name in rows
-    ]
+    reference = next(iter(rows.values()))["reference"]
+    changes = [f"{short} {change}" for name, short, _ in FIGURES if (change := networkband.change(name))]
     return (
-        f"{said}; {one['softest']} to {one['stiffest']} instead of {one['reference']} change, in one case (20 mL of "
-        f"blood at L3/L4, results/production), {', '.join(changes)}{of_version(one['model_version'])}"
+        f"{said}; {networkband.settings()} instead of {reference} change, in one case (20 mL of "
+        f"blood at L3/L4, results/production), {', '.join(changes)}{networkband.version_note(versions(runs))}"
     )
 
 
@@ -101,13 +85,9 @@ def _range(values: Sequence[float]) -> str:
     return f"{values[0]:g}" if len(values) == 1 else f"{values[0]:g} to {values[-1]:g}"
 
 
-def _percent(ratio: str) -> str:
-    change = round(100 * (float(ratio) - 1), 1)
-    return f"{change:+.1f}" if change else "0"
-
-
-def share_note(cases: Sequence[Case], rises: Mapping[str, float]) -> str:
+def share_note(runs: Sequence[Recorded], rises: Mapping[str, float]) -> str:
     """The cases' spinal share of the compliance, and the rises at the two between which they are stated."""
+    cases = [run.case for run in runs]
     if not applies(cases):
         given = sorted({case.csf.spinal_share for case in cases if case.csf.spinal_share is not None})
         measured = any(case.csf.spinal_share is None for case in cases)
@@ -121,11 +101,12 @@ def share_note(cases: Sequence[Case], rises: Mapping[str, float]) -> str:
         factors = " and ".join(f"{ratio:.2f}" for ratio in ratios()[name])
         values = "" if math.isnan(at[0]) else f"{at[0]:.3g} and {at[1]:.3g}{unit}, that is "
         said.append(f"{short} {values}times {factors}")
-    return f"measured in the window; at {SHARE_NAMES}: {'; '.join(said)}; {source()}"
+    return f"measured in the window; at {SHARE_NAMES}: {'; '.join(said)}; {source(versions(runs))}"
 
 
-def fit_note(cases: Sequence[Case]) -> str:
+def fit_note(runs: Sequence[Recorded]) -> str:
     """What the fit leaves open of the predictions that the cases are, where it is known."""
+    cases = [run.case for run in runs]
     if not fitted_as_default(cases):
         return "not propagated: what the fit leaves open is known for its parameters at their defaults only"
     told = []
@@ -137,7 +118,7 @@ def fit_note(cases: Sequence[Case]) -> str:
                 told.append(f"{words} {row.volume_mL:g} mL ± {sd:.2g} {row.unit}")
     if not told:
         return NOT_PROPAGATED
-    left_open = f"what the fit leaves open, one standard deviation{uncertainty_note()}"
+    left_open = f"what the fit leaves open, one standard deviation{uncertainty_note(versions(runs))}"
     return f"{left_open}: {'; '.join(told)}; nothing else is propagated"
 
 

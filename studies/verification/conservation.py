@@ -24,6 +24,7 @@ from pathlib import Path
 from mpi4py import MPI
 
 from studies.case import Case
+from studies.meshnote import MESH
 from studies.runner import run_resolved
 from studies.verification.problem import Check, Problem, Result
 from studies.verification.spine import LUMBAR, THORACIC, case_of
@@ -88,7 +89,9 @@ class Conservation(Problem):
 def balances(folder: Path) -> dict[str, float]:
     """Largest errors of both balances over the volume injected so far, from the files of a run folder."""
     with (folder / "series.csv").open(newline="", encoding="utf-8") as stream:
-        rows = [{name: float(text or "nan") for name, text in row.items()} for row in csv.DictReader(stream)]
+        rows = [
+            {name: float(text or "nan") for name, text in row.items() if name != MESH} for row in csv.DictReader(stream)
+        ]
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     epidural, csf = [epidural_defect(row) for row in rows], [csf_defect(row) for row in rows]
     injected = [row["injected_mL"] for row in rows]

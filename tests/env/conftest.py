@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # What the scripts may find on PATH besides the stubs: no conda, no apt, no python.
 TOOLS = (
     "awk bash cat chmod cp cut df dirname env flock grep id kill ln ls mkdir mount mv paste readlink rm sed "
-    "sha256sum sh sleep sort sync tail touch tr true unshare"
+    "sha256sum sh sleep sort sync tail touch tr true uname unshare"
 ).split()
 
 

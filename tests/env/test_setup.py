@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 
 import pytest
 
 from .conftest import Sandbox
+
+
+@pytest.fixture(params=["flock", "claims"])
+def either(sandbox: Sandbox, request: pytest.FixtureRequest) -> Sandbox:
+    """A machine with flock, and one without, as a Mac."""
+    if request.param == "claims":
+        (sandbox.bin / "flock").unlink()
+    return sandbox
+
+
+def claims(sandbox: Sandbox) -> list[str]:
+    """Who has a claim where there is no flock."""
+    return sorted(path.name for path in sandbox.cache.glob("*.claims/*"))
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 10.0) -> None:
@@ -57,57 +72,124 @@ def test_a_failed_set_up_shows_its_end_and_is_made_again(sandbox: Sandbox) -> No
     assert (again.returncode, again.stdout) == (0, "stub python\n")
 
 
-def interrupted(sandbox: Sandbox, number: signal.Signals) -> int:
-    sandbox.python_with("0.9.0")
-    marker = sandbox.folder / "go on"
-    sandbox.builder("venv", f'touch "$1/half"; [ -e "{marker}" ] || sleep 60')
-    process = sandbox.start("python")
-    wait_for(lambda: list(sandbox.cache.glob("venv-*/half")), "a set-up under way")
-    process.send_signal(number)
-    process.wait(10)
-    marker.touch()
-    return process.returncode
+def heard(process: subprocess.Popen[str], text: str) -> str:
+    """Read what it says until it has said TEXT."""
+    assert process.stderr
+    said = ""
+    while text not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    return said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_an_interrupted_set_up_is_noticed_and_redone(sandbox: Sandbox, number: signal.Signals) -> None:
-    assert interrupted(sandbox, number) == 130
-    assert not list(sandbox.cache.glob("*/.complete"))
-    again = sandbox.run("python")
-    assert "an earlier set-up of the Python packages did not finish; starting" in again.stderr
-    assert (again.returncode, again.stdout) == (0, "stub python\n")
-    assert len(sandbox.called()) == 2
-
-
-def test_the_orphan_of_a_killed_set_up_is_waited_for(sandbox: Sandbox) -> None:
+def under_way(sandbox: Sandbox) -> subprocess.Popen[str]:
+    """A set-up that goes on once there is a file `gate`; the next one does so at once."""
     sandbox.python_with("0.9.0")
     gate = sandbox.folder / "gate"
     sandbox.builder("venv", f'touch "$1/half"; while [ ! -e "{gate}" ]; do sleep 0.05; done')
-    killed = sandbox.start("python")
+    process = sandbox.start("python")
     wait_for(lambda: list(sandbox.cache.glob("venv-*/half")), "a set-up under way")
+    return process
+
+
+def open_gate(sandbox: Sandbox) -> None:
+    (sandbox.folder / "gate").touch()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_set_up_is_noticed_and_redone(either: Sandbox, number: signal.Signals) -> None:
+    process = under_way(either)
+    process.send_signal(number)
+    assert process.wait(10) == 130
+    assert not list(either.cache.glob("*/.complete"))
+    assert claims(either) == []
+    open_gate(either)
+    again = either.run("python")
+    assert "an earlier set-up of the Python packages did not finish; starting" in again.stderr
+    assert "waiting" not in again.stderr
+    assert (again.returncode, again.stdout) == (0, "stub python\n")
+    assert len(either.called()) == 2
+
+
+def test_the_orphan_of_a_killed_set_up_is_waited_for(either: Sandbox) -> None:
+    killed = under_way(either)
     killed.kill()
     killed.wait(10)
-    second = sandbox.start("python")
-    time.sleep(0.5)
+    second = either.start("python")
+    heard(second, "another process is making the Python packages; waiting for it")
     assert second.poll() is None  # it does not touch what the orphan still writes to
-    gate.touch()
-    out, err = second.communicate(timeout=10)
+    open_gate(either)
+    out, _ = second.communicate(timeout=10)
     assert (second.returncode, out) == (0, "stub python\n")
-    assert "another process is making the Python packages; waiting for it" in err
-    assert len(sandbox.called()) == 1
+    assert len(either.called()) == 1
+    assert claims(either) == []
 
 
-def test_two_at_once_make_one(sandbox: Sandbox) -> None:
-    sandbox.python_with("0.9.0")
-    sandbox.builder("venv", "sleep 0.6")
-    both = [sandbox.start("python") for _ in range(2)]
-    results = [process.communicate(timeout=20) for process in both]
-    assert [process.returncode for process in both] == [0, 0]
+def test_two_at_once_make_one(either: Sandbox) -> None:
+    first = under_way(either)
+    second = either.start("python")
+    said = heard(second, "another process is making the Python packages; waiting for it")
+    assert first.poll() is None
+    open_gate(either)
+    results = [process.communicate(timeout=20) for process in (first, second)]
+    assert [process.returncode for process in (first, second)] == [0, 0]
     assert [out for out, _ in results] == ["stub python\n"] * 2
-    said = "".join(err for _, err in results)
-    assert said.count("making the Python packages, once") == 1
-    assert said.count("waiting for it") == 1
-    assert len(sandbox.called()) == 1
+    assert "making the Python packages, once" in results[0][1]
+    assert "waiting for it" not in results[0][1]
+    assert "making the Python packages, once" not in said + results[1][1]  # it finds the finished environment
+    assert len(either.called()) == 1
+    assert claims(either) == []
+
+
+def test_many_in_the_same_moment_make_one(either: Sandbox) -> None:
+    either.python_with("0.9.0")
+    either.builder("venv", "sleep 0.3")
+    processes = [either.start("python") for _ in range(5)]
+    results = [process.communicate(timeout=40) for process in processes]
+    assert [(process.returncode, out) for process, (out, _) in zip(processes, results, strict=True)] == [
+        (0, "stub python\n")
+    ] * 5
+    assert "".join(err for _, err in results).count("making the Python packages, once") == 1
+    assert len(either.called()) == 1
+    assert claims(either) == []
+
+
+def test_the_lock_of_the_dead_is_taken_over(sandbox: Sandbox) -> None:
+    """Killed with its builder, which no trap sees: the claims stay, and the next set-up removes them."""
+    (sandbox.bin / "flock").unlink()
+    process = under_way(sandbox)
+    host = os.uname().nodename
+    group, owner = claims(sandbox)
+    assert owner == f"{process.pid}@{host}"
+    assert group.startswith("-") and group.endswith(f"@{host}")
+    process.kill()
+    os.killpg(int(group[1:].split("@")[0]), signal.SIGKILL)
+    process.wait(10)
+    assert claims(sandbox) == [group, owner]
+    open_gate(sandbox)
+    several = [sandbox.start("python") for _ in range(3)]  # none of which takes it from the other that took it over
+    results = [process.communicate(timeout=20) for process in several]
+    assert [process.returncode for process in several] == [0, 0, 0]
+    assert len(sandbox.called()) == 2
+    assert "".join(err for _, err in results).count("did not finish; starting it again") == 1
+    assert claims(sandbox) == []
+
+
+def test_a_lock_of_another_machine_is_not_taken(sandbox: Sandbox) -> None:
+    """Whether its process is alive cannot be known here; the line says which file to remove."""
+    (sandbox.bin / "flock").unlink()
+    sandbox.python_with("0.9.0")
+    sandbox.run("true")
+    (entry,) = (path for path in sandbox.cache.glob("venv-*") if (path / "bin").exists())
+    shutil.rmtree(entry)
+    claim = entry.with_name(f"{entry.name}.claims") / "1@elsewhere"
+    claim.touch()
+    process = sandbox.start("python")
+    heard(process, f"waiting for it (1 on elsewhere; if it is no more, remove {claim})")
+    claim.unlink()
+    out, _ = process.communicate(timeout=10)
+    assert (process.returncode, out) == (0, "stub python\n")
 
 
 def test_an_environment_that_was_removed_is_made_again(sandbox: Sandbox) -> None:

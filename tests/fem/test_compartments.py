@@ -38,6 +38,12 @@ def test_capacity_is_the_slope_of_the_volume(pressure, share):
     assert slope == pytest.approx(part.capacity(p), rel=1e-5)
 
 
+def test_with_floor_and_ceiling_at_one_pressure_the_capacity_is_that_of_it():
+    part, there = craniospinal(floor=5 * MMHG, ceiling=5 * MMHG), craniospinal().capacity(5 * MMHG)
+    assert [part.capacity(p * MMHG) for p in (-3.0, 5.0, 40.0)] == pytest.approx([there] * 3, rel=1e-12)
+    assert part.volume(40 * MMHG) - part.volume(-3 * MMHG) == pytest.approx(43 * MMHG * there, rel=1e-12)
+
+
 def test_equilibrium_is_where_absorption_equals_formation():
     part = craniospinal()
     balance = part.venous + part.outflow_resistance * part.formation

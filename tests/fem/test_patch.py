@@ -9,11 +9,11 @@ from dolfinx import fem
 from mpi4py import MPI
 
 from fem.errors import ModelError, SolverError, ValidityError
-from fem.observe import whole_sections
 from fem.parameters import MMHG, Csf, Injection, Materials, PatchParameters, SolverControl, Stop, TimeControl
 from fem.patch import PatchModel
 from fem.paths import simulate_volumes
 from fem.simulation import MOBILITY_CHANGE, Simulation, build_model
+from fem.slabs import whole_sections
 from geometry import Anatomy, MeshSize, Source, cached_mesh
 
 ML = 1e-6
@@ -303,3 +303,7 @@ def test_the_dura_does_not_pass_through_the_cord(parameters):
     ratio = simulation.observer.cell_volumes() / simulation.observer.reference_volume
     assert ratio.min() > 0
     assert ratio.min() < 0.2  # it is squeezed
+
+
+def test_the_dura_holds_most_of_the_healthy_pressure(model):
+    assert 0.1 < model.balancing_share < 0.4

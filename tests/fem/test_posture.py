@@ -55,6 +55,19 @@ def test_upright_the_head_loses_pressure_and_the_lumbar_sac_gains(spine, healthy
     assert simulation.row()[0]["csf_pressure_rise_mmHg"] == pytest.approx(0.0, abs=1e-6)
 
 
+def test_where_veins_collapse_whoever_stands_still_stays_still(healthy):
+    """At the height of the heart the column of blood ends: within a window, and across cells."""
+    anatomy = Anatomy.from_table()
+    tips = [Source(anatomy.needle_tip("T6/T7"))]
+    spine = cached_mesh(anatomy, ("T5", "T8"), MeshSize.named("draft"), sources=tips)
+    (injection,) = healthy.injections
+    standing = replace(healthy, injections=(replace(injection, interspace="T6/T7"),))
+    simulation = Simulation(PatchModel(MPI.COMM_WORLD, spine, standing), standing)
+    for length in (1.0, 60.0, 3600.0):
+        simulation.step(length)
+    assert simulation.row()[0]["csf_pressure_rise_mmHg"] == pytest.approx(0.0, abs=1e-6)
+
+
 def leaking(materials, **mechanisms):
     """A patient after dural puncture with a patch over the hole, who stands up before and after."""
     conductance = materials.hole.of_gauge(22)

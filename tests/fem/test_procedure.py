@@ -11,7 +11,7 @@ from fem.errors import SolverError
 from fem.leak import Leaks, Openness
 from fem.parameters import MMHG, Injection, Leak, Materials, PatchParameters, Stop, TimeControl
 from fem.patch import PatchModel
-from fem.quantities import BANDED
+from fem.quantities import BANDED, THRESHOLD_BAND
 from fem.simulation import Simulation
 from geometry import Anatomy, MeshSize, Source, cached_mesh, leak_place
 from tests.fem.tissue import SPREADING, leaking_csf
@@ -207,6 +207,35 @@ def test_what_counts_as_covered_has_its_band(blood):
             low, middle, high = (row[f"{name}{suffix}"] for suffix in ("_at_15_percent", "", "_at_5_percent"))
             assert low <= middle <= high, name
     assert any(row["canal_occupancy_max_at_15_percent"] < row["canal_occupancy_max_at_5_percent"] for row in blood)
+
+
+def test_the_mean_epidural_pressure_has_the_band_of_what_counts_as_covered(model, parameters, blood):
+    columns = {suffix: f"epidural_pressure{suffix}" for suffix in ("", *THRESHOLD_BAND)}
+    assert all(np.isnan(blood[0][f"{stem}_mmHg"]) for stem in columns.values())
+    simulation = Simulation(model, parameters)
+    simulation.step(1.0)
+    transport, contents = simulation.course.transport, simulation.course.injectate.contents
+    height, pressure = transport.vertices()[:, 2], transport.pressure()
+    share = np.interp(height, np.quantile(height, [0.3, 0.9]), [0.0, 0.3])
+    contents.mobile[:] = 0.0
+    contents.mobile[0] = share * transport.volume
+    row, found = simulation.row()[0], []
+    for suffix, threshold in {"": 0.1, "_at_5_percent": 0.05, "_at_15_percent": 0.15}.items():
+        wet = share >= threshold
+        mean = float(pressure[wet] @ transport.volume[wet] / transport.volume[wet].sum())
+        assert row[f"{columns[suffix]}_mmHg"] == pytest.approx(mean / MMHG, rel=1e-12)
+        rise = (mean - model.baseline_pressure["e"]) / MMHG
+        assert row[f"{columns[suffix]}_rise_mmHg"] == pytest.approx(rise, rel=1e-9)
+        found.append(mean)
+    assert len(set(found)) == 3
+
+
+def test_a_flap_lets_nothing_into_the_sac(blood):
+    reversed_ = [row for row in blood if row["epidural_pressure_needle_mmHg"] > row["csf_pressure_lumbar_mmHg"] + 1]
+    assert reversed_  # at the needle, over which the leak lies
+    assert all(row["injectate_intrathecal_mL"] == 0.0 for row in blood)
+    assert all(row["leak_flow_mL_per_min"] >= 0.0 for row in blood)
+    assert min(row["leak_flow_mL_per_min"] for row in reversed_) == 0.0
 
 
 def test_the_ventral_share_is_that_at_the_ventral_leak(model, parameters):

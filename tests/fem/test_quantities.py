@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fem.quantities import QUANTITIES, summarise
+from fem.quantities import QUANTITIES, THRESHOLD_BAND, summarise
 
 
 def series(csf, time=None, **columns):
@@ -51,6 +51,21 @@ def test_a_summary_holds_every_pressure_at_the_end_and_no_warning_where_nothing_
     assert np.isnan(result["root_pressure_max_mmHg"])
     assert np.isnan(result["csf_displaced_lumbosacral_peak_mL"])
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("suffix", ["", *THRESHOLD_BAND])
+def test_the_mean_epidural_pressure_is_summarised_at_every_threshold(suffix):
+    stem = f"epidural_pressure{suffix}"
+    columns = {f"{stem}_mmHg": [np.nan, 9.0, 7.0], f"{stem}_rise_mmHg": [np.nan, 4.6, 2.6]}
+    result = summarise(series([4.0, 8.0, 5.0], **columns), injection_end=1.0)
+    parts = {"mmHg": 7.0, "rise_mmHg": 4.6, "peak_mmHg": 9.0, "peak_time_s": 1.0, "end_mmHg": 7.0}
+    assert {part: result[f"{stem}_{part}"] for part in parts} == parts
+    assert QUANTITIES[f"{stem}_peak_time_s"].unit == "s"
+
+
+def test_a_series_without_the_band_is_summarised_all_the_same():
+    rows = [{k: v for k, v in row.items() if "percent" not in k} for row in series([4.0, 8.0, 5.0])]
+    assert np.isnan(summarise(rows, injection_end=1.0)["epidural_pressure_at_5_percent_peak_mmHg"])
 
 
 def test_every_summary_value_has_a_definition():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import geometry
 from geometry import Anatomy, AnatomyError
+from geometry.limits import LEAST_PEDICLE
 
 DATA = Path(geometry.__file__).parent / "data"
 
@@ -86,6 +88,36 @@ def test_a_trefoil_keeps_its_form_when_its_diameters_change(anatomy: Anatomy) ->
         ({"L3": {"segment_length": 0.0}}, "L3: segment_length is 0.0"),
         ({"C5/C6": {"foramen_height": 0.020}}, "C5/C6: foramen 20.0 mm high does not fit between the pedicles"),
         ({"C5/C6": {"root_diameter": 0.010}}, "C5/C6: root 10.0 mm thick does not fit the foramen"),
+        (
+            {"L3/L4": {"foramen_height": 0.0045}},
+            "L3/L4: root 4.3 mm thick does not fit the foramen, 4.5 mm high; a gap",
+        ),
+        ({"L3/L4": {"root_diameter": 1e-5}}, "L3/L4: root 0.01 mm thick is no root; allowed is from 0.5 mm"),
+        ({"L3/L4": {"foramen_width": 0.004}}, "L3/L4: root 4.3 mm thick does not fit the foramen, 4.0 mm wide"),
+        ({"L3/L4": {"foramen_width": 0.020}}, "wider than the canal of L4 is deep; allowed is up to 15.6 mm"),
+        ({"L3/L4": {"foramen_width": 0.0}}, "L3/L4: foramen_width is 0.0, it must be positive"),
+        (
+            {"L3": {"segment_length": 0.012}},
+            "L2/L3: foramen 20.4 mm high does not fit between the pedicles; L3 is 12.0 mm",
+        ),
+        (
+            {"L3/L4": {"recess_depth": 0.015}},
+            "L3/L4: recess 15.0 mm deep does not fit the interlaminar window, 24.5 mm",
+        ),
+        (
+            {"L3": {"canal_trans": 0.057}},
+            "L2/L3: canal 22.3 mm wide at L2 and 57.0 mm at L3, 35.6 mm apart; allowed is a",
+        ),
+        ({"T5": {"canal_ap": 0.100}}, "T4/T5: canal 15.4 mm deep at T4 and 100.0 mm at T5"),
+        ({"T5": {"cord_ap": 1e-4}}, "T5: cord 0.1 mm deep is thinner than its end; allowed is from 2.0 mm"),
+        (
+            {"L3": {"sac_trans": 1e-3}},
+            "L3: sac 1.0 mm wide has no room for the end of the cord, 2.0 mm, and 0.5 mm of CSF",
+        ),
+        (
+            {"T5": {"sac_trans": 0.00884}},
+            "T5: cord 7.8 mm by 5.6 mm, 2.5 mm off the middle, does not fit the sac, 8.8 mm",
+        ),
     ],
 )
 def test_impossible_anatomy_is_refused_by_level_and_figures(
@@ -95,6 +127,25 @@ def test_impossible_anatomy_is_refused_by_level_and_figures(
         Anatomy.from_table(overrides)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_foramina_leave_bone_between_them(anatomy: Anatomy) -> None:
+    """Each alone would fit between pedicle planes as far apart as two half segments; together they overlap."""
+    with pytest.raises(AnatomyError, match=r"does not fit between the pedicles; L3 is 24\.0 mm high"):
+        Anatomy.from_table({"L3": {"segment_length": 0.024}, "L3/L4": {"foramen_height": 0.026}})
+    changed = Anatomy.from_table({"L3": {"segment_length": 0.024}})
+    for level, above, below in zip(changed.levels[1:-1], changed.interspaces, changed.interspaces[1:], strict=False):
+        heights = changed.value(above, "foramen_height") + changed.value(below, "foramen_height")
+        assert changed.value(level, "segment_length") - 0.5 * heights >= LEAST_PEDICLE
+
+
+def test_a_limit_in_words_is_itself_allowed() -> None:
+    for place, key in (("L3/L4", "recess_depth"), ("T1/T2", "foramen_width"), ("T8/T9", "recess_depth")):
+        with pytest.raises(AnatomyError) as caught:
+            Anatomy.from_table({place: {key: 0.1}})
+        allowed = re.search(r"allowed is up to ([\d.]+) mm$", str(caught.value))
+        assert allowed, caught.value
+        Anatomy.from_table({place: {key: 1e-3 * float(allowed[1])}})
 
 
 def test_unknown_places_are_refused(anatomy: Anatomy) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fem.errors import SolverError, ValidityError
+from fem.quantities import of_each_leak
 from geometry import AnatomyError
 from studies.case import Case
 from studies.resolve import end_of_injection
@@ -95,6 +96,9 @@ def row(case: Case, moment: float, step: float) -> dict[str, float]:
     out |= {"cord_displacement_max_mm": 0.0, "cord_area_min_ratio": 1.0, "cord_ap_min_ratio": 1.0}
     out |= {"canal_occupancy_max": 0.02 * volume, "canal_injected_max": 0.01 * volume}
     out |= {"spread_cranial_segments": 1.0, "spread_caudal_segments": 1.0, "spread_ventral_fraction": 0.2}
+    covered = [1.0 / (1 + k) for k in range(len(case.leak))]
+    if covered:
+        out |= {"leak_coverage": min(covered), **of_each_leak("leak_coverage", covered)}
     return out
 
 

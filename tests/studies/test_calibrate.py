@@ -11,11 +11,12 @@ from scipy.optimize import minimize
 from scipy.stats import norm
 
 import studies.calibrate as package
+from fem import MODEL_VERSION
 from fem.parameters import parameter_table
 from studies.calibrate import calibrate, rows, told
 from studies.calibrate.fit import LONGEST, Fit, NoPredictionError, gauss_newton
 from studies.calibrate.likelihood import Beyond, Measured
-from studies.calibrate.outcome import OUTCOME, outcome_lines
+from studies.calibrate.outcome import OUTCOME, fitted_version, outcome_lines
 from studies.calibrate.study import NORMAL_95, read_calibration
 from studies.errors import InputError
 from tests.studies.fake_calibrate import (
@@ -94,6 +95,8 @@ def test_the_fit_is_the_most_probable_point_with_its_posterior(fitted):
     assert result["converged"]
     assert [row["cost"] for row in result["path"]] == sorted((row["cost"] for row in result["path"]), reverse=True)
     assert result["mesh"][0].startswith("default")
+    assert set(pd.read_csv(fitted / "calibration.csv", dtype=str)["model_version"]) == {MODEL_VERSION}
+    assert fitted_version(fitted / "calibration.csv") == MODEL_VERSION
 
 
 def test_a_path_of_volumes_is_computed_once_and_no_point_twice(fitted):

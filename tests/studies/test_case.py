@@ -159,6 +159,13 @@ def test_contradicting_set_point_is_refused():
     assert resolve(case(csf={"set_point": "8 mmHg", "baseline_pressure": "8 mmHg"})).csf.set_point is not None
 
 
+def test_a_material_is_known_by_its_name_as_an_injection():
+    made = case(materials={"fibrin-glue": {"viscosity": "0.02 Pa s"}})
+    assert made.materials.fibrin_glue.viscosity == 0.02
+    with pytest.raises(InputError, match=r"materials.fibrin-glue"):
+        case(materials={"fibrin-glue": {"viscosity": "0.02 Pa s"}, "fibrin_glue": {"viscosity": "0.03 Pa s"}})
+
+
 def test_unknown_key_names_the_nearest_one():
     with pytest.raises(InputError, match='did you mean "baseline_pressure"'):
         case(csf={"baseline_presure": "4 mmHg"})

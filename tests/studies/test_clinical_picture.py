@@ -1,7 +1,8 @@
 """The twelve facts that the procedure stands for, each from its case file: small volumes, a short window, small strain.
 
-A test fails if the behaviour is missing. Those that need several runs are slow: `make procedure` runs them all. In the
-daily run plug, stops and switches are held by tests/fem/test_procedure.py, needle tips by tests/geometry.
+A test fails if the behaviour is missing. Those that need several runs are slow (`pytest -m slow`). In the daily run
+plug, stops and switches are held by tests/fem/test_procedure.py, needle tips by tests/geometry. `bloodpatch procedure`
+says whether the facts hold in the cases as written.
 """
 
 import json
@@ -20,7 +21,7 @@ from studies.resolve import build_anatomy, patch_parameters, resolve
 
 CASES = Path(__file__).parents[2] / "studies" / "cases"
 CHEAP = (
-    "solver.kinematics=small",
+    "solver.kinematics=linear",
     "output.fields=false",
     "time.first_step=5s",
     "time.injection_step=20s",
@@ -170,7 +171,7 @@ def test_11_an_injection_stops_as_tolerated_and_the_patch_shrinks(run):
     settings = ("injection.0.volume=4mL", "injection.0.stop_at=9mmHg", "injection.1.volume=1mL", "time.first_step=1s")
     ran = run(11, ("L2", "L4"), *settings)
     assert ran.series["injected_mL"].iloc[-1] < 4.5
-    blood = ran.series[ran.series["time_s"] < 30.0]
+    blood = ran.series[ran.series["time_s"] < 12.0]  # when glue would follow the whole 4 mL
     assert blood["epidural_pressure_needle_mmHg"].max() == pytest.approx(9.0, abs=0.2)
     assert ran.summary["clot_volume_mL"] < 0.8 * ran.series["clot_volume_mL"].max()
     assert "tolerance_root_venules_volume_mL" in ran.summary

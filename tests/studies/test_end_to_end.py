@@ -20,7 +20,7 @@ follow_up = "25 s"
 size = "draft"
 
 [solver]
-kinematics = "small"
+kinematics = "linear"
 """
 
 

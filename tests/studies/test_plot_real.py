@@ -29,7 +29,7 @@ follow_up = "5 s"
 size = "draft"
 
 [solver]
-kinematics = "small"
+kinematics = "linear"
 """
 DEFAULT = {"injection": [{"level": "L3/L4", "volume": "20 mL"}]}
 LIMIT = 100 * 2**20

@@ -77,7 +77,8 @@ def test_one_command_writes_table_and_figures(tmp_path, monkeypatch):
     assert {"maps.svg", "sweep.svg", "relief.svg", "volume_and_level.svg", "time_course.svg"} <= figures
     lines = pd.read_csv(out / "comparison.csv")
     assert (lines["verdict"] != "not computed").any()
-    assert 'size = "default"' in next((out / "reference" / "runs").iterdir()).joinpath("case.toml").read_text()
+    for name, size in (("reference", "draft"), ("pratt", "default")):
+        assert f'size = "{size}"' in next((out / name / "runs").iterdir()).joinpath("case.toml").read_text()
 
     # A sweep that is not done gives its tables and figures, too, and computes nothing for them.
     (away,) = (out / "reference" / "runs").glob("*-T6T7-20mL-*")

@@ -11,12 +11,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from studies.calibrate.outcome import FITTED_VERSION, by_hand, predicted_sd
+import fem
+from studies.calibrate.outcome import by_hand, fitted_on, fitted_version, outcome_heading, predicted_sd
 from studies.clinical import measurements
 from studies.compare import gather
 from studies.demo import CASES
 from studies.page import LIMITS
 from studies.plot.curves import LONG
+from studies.recorded import Recorded
 from studies.report.chart import MOST_POINTS, chart
 from studies.report.sure import bands, network_note, sure
 from studies.spinalshare import ratios
@@ -88,8 +90,14 @@ def test_a_page_has_every_section(kind, pages):
     calibrated = section(page, "What was calibrated on what")
     assert set(by_hand()) == {"fat.youngs_modulus", "blood.lysis_time"}
     for name in by_hand():
-        assert re.search(rf"<li>{name}: \S+ \S+, by hand, range ", calibrated)
-    assert f"with model version {FITTED_VERSION}" in calibrated
+        assert re.search(
+            rf"<li>{name}: \S+ \S+, range .*by hand", calibrated.split("Chosen by hand, not by the fit")[1]
+        )
+    assert "Chosen by hand: fat.youngs_modulus, blood.lysis_time." in calibrated
+    assert "Fitted by bloodpatch calibrate: fat.mobility, veins.slope, foramina.conductance." in calibrated
+    assert re.search(r"<li>By hand only: Beards 1993", calibrated)
+    assert len(re.findall("<li>Fit: ", calibrated)) == len(fitted_on())
+    assert f"with model version {fitted_version()}" in calibrated
 
 
 def test_values_that_differ_stand_as_such_in_the_table_of_a_sweep(pages):
@@ -107,17 +115,24 @@ def test_rises_of_a_run_stand_at_both_spinal_shares(pages):
         assert [float(value) for value in found.groups()] == pytest.approx([low, high], rel=5e-3)
 
 
+def now(case):
+    """A case as if it had run with this model."""
+    return Recorded(case, fem.MODEL_VERSION)
+
+
 def test_what_is_given_is_not_told_as_measured():
     plan = read_study(CASES / "higuchi.toml", settings=["csf.spinal_share=0.5"])
-    words = sure([case.case for case in plan.cases])
+    words = sure([now(case.case) for case in plan.cases])
     assert words["spinal share of the compliance"] == "0.5 as given"
     soft = read_study(CASES / "higuchi.toml", settings=['materials.network.youngs_modulus="30 Pa"'])
-    assert network_note([case.case for case in soft.cases]).startswith("invented; 30 Pa here")
+    assert network_note([now(case.case) for case in soft.cases]).startswith("invented; 30 Pa here")
 
 
 def test_what_the_fit_leaves_open_is_quoted_where_it_is_known():
     def said(name, *settings):
-        return sure([case.case for case in read_study(CASES / f"{name}.toml", settings=settings).cases])["parameters"]
+        return sure([now(case.case) for case in read_study(CASES / f"{name}.toml", settings=settings).cases])[
+            "parameters"
+        ]
 
     for volume in (5, 10, 15):
         assert f"5 min after {volume} mL ± {predicted_sd(f'higuchi-{volume}'):.2g} mL" in said("higuchi")
@@ -129,7 +144,25 @@ def test_what_the_fit_leaves_open_is_quoted_where_it_is_known():
 
 def test_the_version_of_the_fit_is_that_of_its_record():
     record = json.loads((ROOT / "results" / "calibration" / "calibration.json").read_text())
-    assert f"this is {FITTED_VERSION})" in record["mesh"][0]
+    assert f"this is {fitted_version()})" in record["mesh"][0]
+    assert fitted_on() == {row["id"] for row in record["data"]}
+    tables = [ROOT / "studies" / "data" / "calibration.csv", ROOT / "results" / "calibration" / "calibration.csv"]
+    assert tables[0].read_text() == tables[1].read_text()
+
+
+def test_a_fit_of_another_version_is_told(tmp_path, monkeypatch):
+    text = (ROOT / "studies" / "data" / "calibration.csv").read_text()
+    fitted = fitted_version()
+    monkeypatch.setattr(fem, "MODEL_VERSION", fitted)
+    assert outcome_heading() == f"What the fit found, with model version {fitted}"
+    monkeypatch.setattr(fem, "MODEL_VERSION", "later")
+    assert outcome_heading().endswith(f"with model version {fitted} (this is later; it was not fitted again)")
+    table = pd.read_csv(ROOT / "studies" / "data" / "calibration.csv").drop(columns="model_version")
+    table.to_csv(tmp_path / "old.csv", index=False)
+    assert fitted_version(tmp_path / "old.csv") == "not recorded"
+    (tmp_path / "mixed.csv").write_text(text.replace(f",{fitted}\n", ",7\n", 1))
+    assert fitted_version(tmp_path / "mixed.csv") == f"7 and {fitted}"
+    assert fitted_version(tmp_path / "nothing.csv") == "not recorded"
 
 
 def test_an_unknown_number_of_patients_is_a_dash_and_an_empty_cell(pages):

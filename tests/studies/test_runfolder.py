@@ -44,6 +44,24 @@ def test_run_folder_holds_every_file(case_file, tmp_path, capsys):
     assert "10 mL at L3/L4" in capsys.readouterr().out
 
 
+def test_each_of_several_leaks_is_a_column_and_is_defined(case_file, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    leak = '[[leak]]\nlevel = "{}"\nsite = "dorsal"\nhole = "22G"\n'
+    for out, levels in ((one, ["L3/L4"]), (two, ["L3/L4", "L1/L2"])):
+        path = tmp_path / f"{out.name}.toml"
+        path.write_text(case_file.read_text() + "".join(map(leak.format, levels)))
+        assert run(path, out, simulator=NAME) == 0
+    summary, alone = (json.loads((out / "summary.json").read_text()) for out in (two, one))
+    assert not [name for name in alone if name.startswith("leak_0")]
+    assert summary["leak_coverage"]["value"] == summary["leak_1_coverage"]["value"] == 0.5
+    assert summary["leak_0_coverage"]["value"] == 1.0
+    assert summary["leak_1_coverage"]["unit"] == "1"
+    assert "leak 1 " in summary["leak_1_coverage"]["definition"]
+    assert summary["leak_1_coverage"]["version"] == 1
+    (row, *_) = csv.DictReader((two / "series.csv").open())
+    assert (row["leak_0_coverage"], row["leak_1_coverage"]) == ("1.0", "0.5")
+
+
 def test_a_finished_case_is_not_computed_again(case_file, tmp_path):
     out = tmp_path / "out"
     assert run(case_file, out, simulator=NAME) == 0

@@ -1,0 +1,112 @@
+"""The facts of the procedure: which there are, how one is read off a run, what becomes of those that do not hold."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fem.quantities import QUANTITIES
+from studies import procedure as module
+from studies.procedure import CASES, Fact, collect, facts, procedure
+from studies.quantities import TIME
+from studies.reading import read_case
+from studies.resolve import resolve
+from studies.runfolder import Status, write_status
+from studies.worker import DONE, FAILED, INTERRUPTED
+
+COMMITTED = Path(__file__).parents[2] / "results" / "procedure" / "procedure.csv"
+FACT = Fact(4, "item-04-fading-and-lasting", "", "clot_volume_mL", "3 day", "max", 0.0, 0.5, "it has shrunk")
+
+
+def finished(folder, state="done"):
+    folder.mkdir(parents=True)
+    series = {"time_s": [0.0, 60.0, 259200.0], "clot_volume_mL": [0.0, 8.0, 2.0], "sac_area_min_ratio": [1.0, 0.5, 0.9]}
+    pd.DataFrame(series).to_csv(folder / "series.csv", index=False)
+    (folder / "summary.json").write_text(json.dumps({"leak_coverage": {"value": 0.7}}), encoding="utf-8")
+    write_status(folder, Status(state, "", "key", 1.0))
+
+
+def test_every_item_has_facts_whose_cases_and_quantities_exist():
+    found = facts()
+    assert {fact.item for fact in found} == set(range(1, 13))
+    for fact in found:
+        resolve(read_case(CASES / f"{fact.case}.toml", [fact.settings] if fact.settings else []))
+        known = fact.quantity in QUANTITIES or fact.quantity in ("newton_iterations", "injected_mL")
+        assert known or fact.quantity.startswith(("leak_", "tolerance_")), fact.quantity
+        assert fact.low < fact.high
+        assert math.isfinite(fact.low) or math.isfinite(fact.high)
+        for when in (fact.at, fact.over):
+            assert when in ("", "min", "max", "end") or TIME.parse(when) >= 0
+    names = {(fact.case, fact.settings): fact.run for fact in found}
+    assert len(set(names.values())) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "at", "over", "value"),
+    [
+        ("clot_volume_mL", "max", "", 8.0),
+        ("sac_area_min_ratio", "min", "", 0.5),
+        ("clot_volume_mL", "end", "", 2.0),
+        ("clot_volume_mL", "30 s", "", 4.0),
+        ("clot_volume_mL", "3 day", "max", 0.25),
+        ("clot_volume_mL", "4 day", "", math.nan),
+        ("leak_coverage", "end", "", 0.7),
+        ("leak_coverage", "1 min", "", math.nan),
+        ("nothing", "end", "", math.nan),
+    ],
+)
+def test_a_fact_is_read_off_a_run(tmp_path, quantity, at, over, value):
+    finished(tmp_path / "run")
+    read = replace(FACT, quantity=quantity, at=at, over=over).read(tmp_path / "run")
+    assert read == pytest.approx(value, nan_ok=True)
+
+
+def test_a_row_that_does_not_hold_stays_and_one_that_failed_says_so(tmp_path, monkeypatch):
+    strict, gone = replace(FACT, high=0.1), replace(FACT, case="item-11-as-tolerated")
+    monkeypatch.setattr(module, "facts", lambda: [FACT, strict, gone])
+    finished(tmp_path / FACT.run)
+    finished(tmp_path / gone.run, "failed")
+    collect(tmp_path)
+    table = pd.read_csv(tmp_path / "procedure.csv")
+    assert list(table["verdict"]) == ["holds", "does not hold", "not computed"]
+    assert table["value"].iloc[0] == pytest.approx(0.25)
+    page = (tmp_path / "procedure.md").read_text(encoding="utf-8")
+    assert "| 0.25 | 0 to 0.1 | does not hold |" in page
+
+
+def test_a_failed_case_does_not_stop_the_others_and_an_interruption_does(tmp_path, monkeypatch):
+    called = []
+
+    def run(case, out, settings, ranks, quiet):
+        called.append((case.stem, list(settings)))
+        ended = ends.pop(0)
+        if ended == DONE:
+            finished(out)
+        return ended
+
+    two = [FACT, replace(FACT, settings="leak.0.level=L2/L3")]
+    monkeypatch.setattr(module, "facts", lambda: two)
+    monkeypatch.setattr(module, "run", run)
+    ends = [FAILED, DONE]
+    assert procedure(tmp_path / "a", 1, quiet=True) == FAILED
+    assert called == [(FACT.case, []), (FACT.case, ["leak.0.level=L2/L3"])]
+    assert list(pd.read_csv(tmp_path / "a" / "procedure.csv")["verdict"]) == ["not computed", "holds"]
+    ends = [INTERRUPTED, DONE]
+    assert procedure(tmp_path / "b", 1, quiet=True) == INTERRUPTED
+    assert len(ends) == 1
+
+
+def test_the_committed_table_is_of_these_facts():
+    table = pd.read_csv(COMMITTED, keep_default_na=False, na_values=[""])
+    found = facts()
+    assert len(table) == len(found)
+    for row, fact in zip(table.to_dict("records"), found, strict=True):
+        assert (row["item"], row["case"], row["quantity"], row["fact"]) == (
+            fact.item, fact.case, fact.quantity, fact.words,
+        )  # fmt: skip
+        value = float(row["value"])
+        said = "not computed" if math.isnan(value) else "holds" if fact.holds(value) else "does not hold"
+        assert row["verdict"] == said
