@@ -110,3 +110,6 @@ def test_the_committed_table_is_of_these_facts():
         value = float(row["value"])
         said = "not computed" if math.isnan(value) else "holds" if fact.holds(value) else "does not hold"
         assert row["verdict"] == said
+    # a fact of this program, not of patients
+    (work,) = (row for row in table.to_dict("records") if row["quantity"] == "newton_iterations")
+    assert work["verdict"] == "holds"
