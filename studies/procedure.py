@@ -124,7 +124,7 @@ def procedure(out: Path, ranks: int, quiet: bool = False) -> int:
             complain(f"{name} failed; the others go on")
             status = FAILED
     verdicts = collect(out)["verdict"].value_counts()
-    say(f"{out / PAGE}: {counted(len(facts()), 'fact')}, " + ", ".join(f"{n} {word}" for word, n in verdicts.items()))
+    say(f"{out / PAGE}: {counted(len(facts()), 'fact')}, " + ", ".join(f"{word}: {n}" for word, n in verdicts.items()))
     return status
 
 
