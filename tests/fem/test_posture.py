@@ -73,15 +73,13 @@ def test_on_the_side_the_sac_floats_up_in_the_heavier_blood_and_the_head_feels_n
     tips = [Source(anatomy.needle_tip("L3/L4"))]
     spine = cached_mesh(anatomy, ("L3", "L4"), MeshSize.named("draft"), sources=tips)
     lateral = PatchModel(MPI.COMM_WORLD, spine, replace(healthy, posture="lateral"))
-    supine = PatchModel(MPI.COMM_WORLD, spine, replace(healthy, posture="supine"), symmetry=False)
-    assert lateral.copies == supine.copies == 1
+    assert lateral.copies == 1
     # the load is as much on the left as off the right: .5 mmHg of CSF across 14 mm, of which blood is 5 % heavier
     assert abs(lateral.posture_shift) < 0.01 * MMHG
     space, dofs = lateral.poro.space.sub(0).collapse()
-    moved = (lateral.baseline - supine.baseline)[np.asarray(dofs)].reshape(-1, 3)
+    moved = lateral.baseline[np.asarray(dofs)].reshape(-1, 3)
     inside = np.hypot(*space.tabulate_dof_coordinates()[:, :2].T) < 4e-3
-    assert -1e-4 < moved[inside, 0].mean() < -1e-8  # left is down
-    assert abs(moved[inside, 1].mean()) < 0.1 * abs(moved[inside, 0].mean())
+    assert -1e-4 < moved[inside, 0].mean() < -1e-7  # left is down; supine, the body's halves move alike
 
 
 def leaking(materials, **mechanisms):
