@@ -283,7 +283,7 @@ class Course:
         flow = openness.flow * self.model.copies * 6e7
         thickness = [each * 1e3 for each in self.leaks.thickness(self.injectate.contents.clot.sum(axis=0))]
         return {
-            "leak_flow_mL_per_min": openness.flow.sum() * self.model.copies * 6e7 if self.model.patches else nothing,
+            "leak_flow_mL_per_min": flow.sum() if self.model.patches else nothing,
             "leak_openness": self.leaks.openness(openness),
             "leak_clot_thickness_mm": min(thickness, default=nothing),
             **of_each_leak("leak_flow_mL_per_min", flow),

@@ -10,7 +10,7 @@ from fem.arrays import Array
 SEGMENT = 20e-3
 """Length of the sac over which forces are added up [m]: what a facet's corners hold against its middle cancels."""
 
-QUARTERS = 4
+SECTORS = 4
 """Sectors of half the circumference over which they are added up, the two sides of the body as one [1]."""
 
 
@@ -41,7 +41,7 @@ def share_held(comm: MPI.Comm, points: Array, reaction: Array, load: Array) -> f
     number = summed(segment[loaded], np.ones(loaded.sum()), count)
     middle = summed(segment[loaded], points[loaded, 1], count) / np.maximum(number, 1)
     angle = np.arctan2(points[:, 1] - middle[segment], points[:, 0])
-    sector = np.clip(((angle / np.pi + 0.5) * QUARTERS).astype(int), 0, QUARTERS - 1)
-    parts = segment * QUARTERS + sector
-    held, pressed = (np.linalg.norm(summed(parts, force, count * QUARTERS)) for force in (reaction, load))
+    sector = np.clip(((angle / np.pi + 0.5) * SECTORS).astype(int), 0, SECTORS - 1)
+    parts = segment * SECTORS + sector
+    held, pressed = (np.linalg.norm(summed(parts, force, count * SECTORS)) for force in (reaction, load))
     return float(held / pressed)

@@ -35,18 +35,20 @@ def whole_sections(edges: Array, area: Array) -> Array:
 
 def slab_levels(spine: SpineMesh) -> Array:
     """Name of the level of every slab."""
-    inside = spine.subregion != Subregion.FORAMINAL
-    level = np.zeros(len(spine.slab_edges) - 1, dtype=int)
-    level[spine.slab[inside]] = spine.level[inside]
-    return np.asarray(spine.levels)[level]
+    return np.asarray(spine.levels)[_level_index(spine)]
 
 
 def segment_coordinate(spine: SpineMesh) -> Callable[[float], float]:
     """Map a height z [m] to segments counted caudally from the cranial end of the mesh, fractions within a segment."""
-    inside = spine.subregion != Subregion.FORAMINAL
-    level = np.zeros(len(spine.slab_edges) - 1, dtype=int)
-    level[spine.slab[inside]] = spine.level[inside]
-    borders = np.flatnonzero(np.diff(level)) + 1
+    borders = np.flatnonzero(np.diff(_level_index(spine))) + 1
     z = np.concatenate([spine.slab_edges[:1], spine.slab_edges[borders], spine.slab_edges[-1:]])
     count = np.arange(len(z) - 1, -1, -1, dtype=float)
     return lambda height: float(np.interp(height, z, count))
+
+
+def _level_index(spine: SpineMesh) -> Array:
+    """Index of the level of every slab among the mesh's levels."""
+    inside = spine.subregion != Subregion.FORAMINAL
+    level = np.zeros(len(spine.slab_edges) - 1, dtype=int)
+    level[spine.slab[inside]] = spine.level[inside]
+    return level

@@ -17,8 +17,7 @@ import numpy as np
 import pandas as pd
 
 from studies.console import complain, counted, say
-from studies.files import write_text
-from studies.modelversion import model_version
+from studies.files import read_json, write_text
 from studies.protocols import series_of
 from studies.quantities import TIME
 from studies.runfolder import read_status
@@ -138,7 +137,7 @@ def collect(out: Path) -> pd.DataFrame:
 
 def _rows(out: Path, all_facts: Iterable[Fact]) -> Iterable[dict[str, object]]:
     for fact in all_facts:
-        status = read_status(out / fact.run)
+        status, record = read_status(out / fact.run), read_json(out / fact.run / "provenance.json")
         value = fact.read(out / fact.run) if status and status.state == "done" else math.nan
         yield {
             "item": fact.item,
@@ -152,7 +151,7 @@ def _rows(out: Path, all_facts: Iterable[Fact]) -> Iterable[dict[str, object]]:
             "low": fact.low,
             "high": fact.high,
             "verdict": "not computed" if math.isnan(value) else "holds" if fact.holds(value) else "does not hold",
-            "model_version": model_version(),
+            "model_version": record.get("model_version", "") if isinstance(record, dict) else "",
         }
 
 
