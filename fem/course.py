@@ -124,11 +124,15 @@ class Course:
         return [k for k, rate in enumerate(self.rates(time)) if rate and self.state.injections[k].stop is not None]
 
     def stop(self, indices: Sequence[int], time: float) -> None:
-        """End injections at a time."""
-        self.state.injections = tuple(
-            replace(i, volume=(time - i.start) * i.rate) if k in indices else i
-            for k, i in enumerate(self.state.injections)
-        )
+        """End injections at a time; those that follow them begin then."""
+        course: list[Injection] = []
+        for k, injection in enumerate(self.state.injections):
+            if k in indices:
+                injection = replace(injection, volume=(time - injection.start) * injection.rate)
+            elif injection.follows and course:
+                injection = replace(injection, start=course[-1].end)
+            course.append(injection)
+        self.state.injections = tuple(course)
 
     def needle_drop(self) -> float:
         """Largest drop in a needle of the course [Pa]; NaN where no gauge is given."""
@@ -144,9 +148,13 @@ class Course:
         *earlier, last = self.state.injections
         self.state.injections = (*earlier, replace(last, volume=volume))
 
+    def end_of_last(self, volume: float) -> float:
+        """Time at which the last injection ends if its volume is another one [m^3], [s]."""
+        return replace(self.state.injections[-1], volume=volume).end
+
     @property
     def injection_end(self) -> float:
-        """Time at which the last injection ends [s]."""
+        """Time at which all injections have ended [s]."""
         return max(injection.end for injection in self.state.injections)
 
     # -- one step ----------------------------------------------------------------------------------------------------

@@ -348,7 +348,12 @@ class Mechanisms:
 
 @dataclass(frozen=True)
 class Injection:
-    """One injection: where, what and when (SI units)."""
+    """One injection: where, what and when (SI units).
+
+    Attributes:
+        start: where the injection ``follows``, as planned.
+        follows: whether it begins when the one before ends, which a limit may end early.
+    """
 
     interspace: str
     volume: float
@@ -360,6 +365,7 @@ class Injection:
     material: str = "blood"
     gauge: int | None = None
     stop: Stop | None = None
+    follows: bool = False
 
     @property
     def place(self) -> tuple[str, str, str, float]:

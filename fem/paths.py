@@ -88,12 +88,12 @@ def simulate_volumes(
 
     def is_due(volume: float) -> bool:
         """Whether fields are wanted now: at the times asked for; else often enough to see the injection."""
-        now, injections = path.state.time, case(volume).injections
-        end = min(injections[-1].end, path.course.injection_end)
+        now, injections = path.state.time, path.course.state.injections
+        end = min(path.course.end_of_last(volume), path.course.injection_end)
         if parameters.time.output_times:
             due = any(abs(now - t) <= TIME_RESOLUTION for t in (0.0, *parameters.time.output_times))
         else:
-            stops = (0.0, *(i.end for i in injections), end + STATIC_DELAY, *READ_OUTS, path.end)
+            stops = (0.0, *(i.end for i in injections), end, end + STATIC_DELAY, *READ_OUTS, path.end)
             apart = (end - injections[0].start) / INJECTION_FRAMES
             due = any(abs(now - t) <= TIME_RESOLUTION for t in stops)
             due |= now < end and now - shown[volume] >= apart - TIME_RESOLUTION
@@ -120,7 +120,7 @@ def simulate_volumes(
         It is finished before the path goes on, so that nothing that happens there can take it along.
         """
         for volume in list(together[:-1]):
-            end = case(volume).injections[-1].end
+            end = path.course.end_of_last(volume)
             if end < target + TIME_RESOLUTION and end - path.state.time <= 2 * length + TIME_RESOLUTION:
                 together.remove(volume)
                 mark = path.mark(length)

@@ -21,9 +21,9 @@ from fem.quantities import STATIC_DELAY
 from geometry import SpineMesh
 
 STOP_SHARE = 0.01
-"""Share of its limit by which a quantity that stops an injection may miss it [1]."""
+"""Share of its limit by which a quantity that stops an injection may be beyond it [1]; it is reached in any case."""
 
-STOP_TRIALS = 4
+STOP_TRIALS = 6
 """Steps that are tried to hit a limit."""
 
 LEAST_VOLUME = 1e-8
@@ -319,7 +319,9 @@ class Simulation:
             return False
         self.resume(begun)
         before = self.row()[0]
-        low, high = (max(stop.excess(row) for stop in beyond.values()) for row in (before, after))
+        # Half the share beyond the limit is aimed at, so that what is accepted has reached it.
+        aim = 0.5 * STOP_SHARE * max(abs(stop.value) for stop in beyond.values())
+        low, high = (max(stop.excess(row) for stop in beyond.values()) - aim for row in (before, after))
         first, last = 0.0, taken
         for _ in range(STOP_TRIALS):
             share = min(max(-low / (high - low), 0.0), 1.0) if high > low else 1.0
@@ -327,14 +329,18 @@ class Simulation:
             self.resume(begun)
             self.step(length)
             row = self.row()[0]
-            excess = max(stop.excess(row) for stop in beyond.values())
-            if abs(excess) <= max(STOP_SHARE * abs(stop.value) for stop in beyond.values()):
+            excess = max(stop.excess(row) for stop in beyond.values()) - aim
+            if abs(excess) <= aim:
                 break
             # Illinois: an end that stays counts half, or the other one creeps where the pressure bends
             if excess > 0:
                 last, high, low = length, excess, low / 2
             else:
                 first, low, high = length, excess, high / 2
+        else:
+            if excess < 0:
+                self.resume(begun)
+                self.step(last)
         self.course.stop(list(beyond), self.state.time)
         self.state.course = self.course.state.copy()
         return True

@@ -276,7 +276,7 @@ class InjectionSection(Section):
     rate: Annotated[float, RATE] = Field(default=RATE.parse("20 mL/min"), description="rate of injection")
     start: Annotated[float, TIME] | None = Field(
         default=None,
-        description="start; default 0 s, or the planned end of the one before, whether or not a limit stops that one",
+        description="start; default 0 s, or the end of the one before, early where a limit stops that one",
     )
     gauge: Gauge | None = Field(default=None, description="gauge of the needle")
     stop_at: Annotated[str, BeforeValidator(_stop)] | None = Field(

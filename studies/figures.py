@@ -263,7 +263,7 @@ def _time_course(comparison: Comparison) -> Figure:
                 label=f"{item.case.injection[0].volume / ML:g} mL"
                 + ("" if item.state == "done" else f" ({item.state})"),
             )
-            axes.axvline(end_of_injection(item.case.injection[0]) / 60, color=f"C{index}", lw=0.5)
+            axes.axvline(end_of_injection(item.case, 0) / 60, color=f"C{index}", lw=0.5)
         axes.set(title=level, xlim=(0, None))
     for axes in grid[-1]:
         axes.set_xlabel("time [min]")

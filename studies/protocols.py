@@ -18,7 +18,7 @@ from fem.quantities import STATIC_DELAY
 from studies.case import LEVELS, Case
 from studies.reading import validate_case
 from studies.recorded import Recorded, recorded_in
-from studies.resolve import end_of_injection
+from studies.resolve import end_of_injection, planned
 from studies.results import case_states, is_sweep, read_summary
 
 DISPLACED: Final = "csf_displaced_lumbosacral_mL"
@@ -142,7 +142,7 @@ def is_pratt(case: Case) -> bool:
         return False
     if not is_lumbar(case) or len({step.level for step in steps}) > 1:
         return False
-    pauses = [(after.start or 0.0) - end_of_injection(before) for before, after in itertools.pairwise(steps)]
+    pauses = [start - end for (_, end), (start, _) in itertools.pairwise(planned(case))]
     return all(step.material == "blood" for step in steps) and min(pauses) >= STATIC_DELAY - 1e-6
 
 
@@ -155,7 +155,7 @@ def is_volume_and_level(case: Case) -> bool:
 
 def read_higuchi(outcome: Outcome) -> Reading:
     """Displaced lumbosacral CSF 5 min after the end of the injection; the band is that from 1 to 15 min."""
-    end = end_of_injection(outcome.case.injection[-1])
+    end = end_of_injection(outcome.case)
     times = outcome.series["time_s"].to_numpy(float)
     window = outcome.series[DISPLACED].to_numpy(float)[(times >= end + 60.0 - 1e-6) & (times <= end + 900.0 + 1e-6)]
     band = [
@@ -170,9 +170,9 @@ def read_higuchi(outcome: Outcome) -> Reading:
 def read_pratt(outcome: Outcome) -> list[Reading]:
     """Static rise at the needle 20 s after each step, as far as the run got."""
     readings, volume = [], 0.0
-    for step in outcome.case.injection:
+    for index, step in enumerate(outcome.case.injection):
         volume += step.volume / ML
-        rise = outcome.at(STATIC, end_of_injection(step) + STATIC_DELAY)
+        rise = outcome.at(STATIC, end_of_injection(outcome.case, index) + STATIC_DELAY)
         if not math.isnan(rise):
             readings.append(Reading(round(volume, 6), rise, rise, rise))
     return readings
@@ -180,7 +180,7 @@ def read_pratt(outcome: Outcome) -> list[Reading]:
 
 def read_bolus(outcome: Outcome) -> float:
     """Rise at the needle 3 min after the end of a bolus [mmHg]; NaN where the run did not get there."""
-    return outcome.at(STATIC, end_of_injection(outcome.case.injection[-1]) + BOLUS_DELAY)
+    return outcome.at(STATIC, end_of_injection(outcome.case) + BOLUS_DELAY)
 
 
 def merged(readings: Iterable[Reading]) -> list[Reading]:
@@ -227,7 +227,7 @@ def read_spread(outcome: Outcome, quantity: str, threshold: str = "") -> float:
     that of a suffix of `fem.quantities.THRESHOLD_BAND`.
     """
     if quantity != "spread_segments":
-        return outcome.at(f"{quantity}{threshold}", end_of_injection(outcome.case.injection[-1]))
+        return outcome.at(f"{quantity}{threshold}", end_of_injection(outcome.case))
     return sum(outcome.number(f"spread_{way}_segments{threshold}") for way in ("cranial", "caudal"))
 
 

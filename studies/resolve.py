@@ -113,7 +113,7 @@ def _check_upright(case: Case) -> None:
 
 def _check_times(case: Case) -> None:
     """Refuse an output time that the run does not come to."""
-    end = max(end_of_injection(injection) for injection in case.injection) + case.time.follow_up
+    end = max(end for _, end in planned(case)) + case.time.follow_up
     for index, time in enumerate(case.output.times):
         if time > end and not math.isclose(time, end):
             allowed = f"allowed is up to the end of the run, {TIME.format(end)} (time.follow_up makes it longer)"
@@ -164,15 +164,16 @@ def patch_parameters(case: Case) -> PatchParameters:
                 interspace=injection.level,
                 volume=injection.volume,
                 rate=injection.rate,
-                start=injection.start or 0.0,
+                start=start,
                 approach=injection.approach,
                 side=injection.side or "midline",
                 offset=injection.offset,
                 material=injection.material.replace("-", "_"),
                 gauge=int(injection.gauge.removesuffix("G")) if injection.gauge else None,
                 stop=_stop(injection),
+                follows=injection.start is None,
             )
-            for injection in case.injection
+            for injection, (start, _) in zip(case.injection, planned(case), strict=True)
         ),
         leaks=tuple(
             Leak(leak.level, leak.site, leak.side or "midline", leak.conductance or 0.0, leak.flap)
@@ -206,9 +207,19 @@ def material_values(case: Case) -> dict[str, float]:
     return {f"{material}.{key}": value for material, table in tables.items() for key, value in table.items()}
 
 
-def end_of_injection(injection: InjectionSection) -> float:
-    """Time at which an injection ends [s]."""
-    return (injection.start or 0.0) + injection.volume / injection.rate
+def end_of_injection(case: Case, index: int = -1) -> float:
+    """Time at which an injection, or the last one, ends if no limit ends it or one before it early [s]."""
+    return planned(case)[index][1]
+
+
+def planned(case: Case) -> list[tuple[float, float]]:
+    """Times at which each injection begins and ends if no limit ends one early [s]."""
+    spans: list[tuple[float, float]] = []
+    for injection in case.injection:
+        before = spans[-1][1] if spans else 0.0
+        start = before if injection.start is None else injection.start
+        spans.append((start, start + injection.volume / injection.rate))
+    return spans
 
 
 def _stop(injection: InjectionSection) -> Stop | None:
@@ -256,9 +267,10 @@ def _placed(index: int, injection: InjectionSection) -> str:
 def _injections(case: Case) -> list[Tree]:
     trees: list[Tree] = []
     materials = Materials.from_table(material_values(case))
-    free = 0.0
+    free, open_ended = 0.0, False
     for index, injection in enumerate(case.injection):
         tree: Tree = injection.model_dump(mode="json", exclude_none=True)
+        follows = injection.start is None and open_ended
         start = free if injection.start is None else injection.start
         _check_needle(index, injection, materials)
         # Written and read back, so that a computed start is the same number in the file and in the model.
@@ -268,9 +280,12 @@ def _injections(case: Case) -> list[Tree]:
         except PydanticCustomError as error:
             given = f'"{tree["start"]}", when the one before ends'
             raise InputError(f"injection.{index}.start", given, error.message()) from error
+        if follows:  # when that is, a limit decides
+            del tree["start"]
         tree["side"] = _placed(index, injection)
         trees.append(tree)
         free = start + injection.volume / injection.rate
+        open_ended = follows or injection.stop_at is not None
     return trees
 
 

@@ -138,7 +138,7 @@ def run_resolved(case: Case, out: Path, quiet: bool = False, simulator: str = SI
     text, key = case_toml(case), run_key(case)
     targets = {text: Target(out, text, key)}
     first = comm.rank == 0
-    end = end_of_injection(case.injection[-1]) + case.time.follow_up
+    end = end_of_injection(case) + case.time.follow_up
     if first and not quiet:
         say(f"mesh {mesh_note(case)}")
     label = f"{case.injection[-1].volume * 1e6:g} mL at {case.injection[-1].level}"

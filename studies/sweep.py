@@ -64,7 +64,7 @@ def _entry(case: StudyCase) -> dict[str, Any]:
         "group": case.group,
         "key": key,
         "varied": dict(case.varied),
-        "injection_s": end_of_injection(case.case.injection[-1]),
+        "injection_s": end_of_injection(case.case),
         "follow_up_s": case.case.time.follow_up,
         "case": case_toml(case.case),
     }

@@ -93,7 +93,7 @@ def folder_maker(
             target.text,
             record,
             target.key,
-            injection_end=end_of_injection(case.injection[-1]),
+            injection_end=end_of_injection(case),
             rank=rank,
             fields=case.output.fields,
             mesh_note=mesh_note(case),

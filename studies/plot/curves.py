@@ -13,7 +13,6 @@ from studies.plot.axial import moments
 from studies.plot.fields import Array, Moment
 from studies.plot.run import DAY, HOUR, Run, duration
 from studies.plot.style import GREY, LEAK_LINE, LEAK_WORDS, LINES, level_axis
-from studies.resolve import end_of_injection
 
 LONG: Final = 2 * HOUR
 """A run longer than this is drawn on a logarithmic axis of time."""
@@ -97,6 +96,14 @@ def on_axis(run: Run, seconds: Array | float) -> Any:
     return np.maximum(shown, 1.0) if run.end > LONG else shown
 
 
+def injecting(run: Run) -> list[tuple[float, float]]:
+    """Spans of time in which fluid went in [s], as it was done: a limit ends an injection early."""
+    times = run.series["time_s"].to_numpy(float)
+    on = np.concatenate([[0], (run.series["injection_rate_mL_per_min"].to_numpy(float) > 0).astype(int), [0]])
+    begins, ends = np.flatnonzero(np.diff(on) > 0), np.flatnonzero(np.diff(on) < 0)
+    return [(float(times[a]), float(times[min(b, len(times) - 1)])) for a, b in zip(begins, ends, strict=True)]
+
+
 def set_time_axis(axes: Axes, run: Run) -> None:
     """Scale and ticks of an axis of time."""
     if run.end > LONG:
@@ -112,10 +119,8 @@ def _panel(axes: Axes, run: Run, names: tuple[tuple[str, str], ...], label: str)
     shown = on_axis(run, run.series["time_s"].to_numpy(float))
     for index, (name, words) in enumerate((n, w) for n, w in names if run.shows(n)):
         axes.plot(shown, run.series[name], ls=LINES[index % len(LINES)], color=f"C{index}", label=words)
-    for injection in run.case.injection:
-        if injection.volume > 0:
-            span = (injection.start or 0.0, end_of_injection(injection))
-            axes.axvspan(*on_axis(run, np.array(span)), color="#ececec", zorder=0, lw=0)
+    for span in injecting(run):
+        axes.axvspan(*on_axis(run, np.array(span)), color="#ececec", zorder=0, lw=0)
     if label.startswith("pressure"):
         axes.axhline(float(run.series[names[0][0]].iloc[0]), color=GREY, ls=":", lw=0.8)
     if label.startswith("smallest"):

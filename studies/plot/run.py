@@ -96,7 +96,7 @@ class Run:
         value = self.value("csf_pressure_peak_time_s")
         if math.isfinite(value):
             return value
-        return min(end_of_injection(self.case.injection[-1]), self.end)
+        return min(end_of_injection(self.case), self.end)
 
     def value(self, name: str) -> float:
         """Number of the summary; NaN where it has none."""

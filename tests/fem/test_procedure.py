@@ -187,7 +187,26 @@ def test_an_injection_stops_where_it_is_to_stop(model, parameters):
     injected = [row["injected_mL"] for row in rows]
     assert 0.2 < injected[-1] < 1.8
     peak = max(row["epidural_pressure_needle_mmHg"] for row in rows)
-    assert peak == pytest.approx(9.0, abs=0.1)
+    assert 9.0 <= peak <= 1.01 * 9.0
+
+
+def test_what_follows_an_injection_begins_when_a_limit_ends_that_one(model, parameters):
+    (injection,) = parameters.injections
+    first = replace(injection, stop=Stop("epidural_pressure_needle_mmHg", 9.0))
+    second = replace(injection, volume=0.4 * ML, start=first.end, material="fibrin_glue", follows=True)
+    third = replace(second, volume=0.2 * ML, start=second.end, material="saline", follows=True)
+    elsewhen = replace(second, follows=False)
+    time = TimeControl(follow_up=5.0)
+    rows = run(model, replace(parameters, injections=(first, second, third), time=time))
+    on = [row["time_s"] for row in rows if row["injection_rate_mL_per_min"] > 0]
+    given = rows[-1]["injected_mL"]
+    off = next(row["time_s"] for row in rows[1:] if row["injection_rate_mL_per_min"] == 0)
+    assert 0.8 < given < 2.4
+    assert off == pytest.approx(given * ML / first.rate, abs=1e-6)  # no pause
+    assert max(on) < off
+    assert rows[-1]["time_s"] == pytest.approx(off + 5.0)
+    planned = run(model, replace(parameters, injections=(first, elsewhen), time=time))
+    assert planned[-1]["time_s"] == pytest.approx(first.end + 0.4 * ML / first.rate + 5.0)
 
 
 def test_an_injection_stops_where_something_has_fallen_to(model, parameters):
@@ -197,8 +216,8 @@ def test_an_injection_stops_where_something_has_fallen_to(model, parameters):
         model,
         replace(parameters, injections=(replace(injection, stop=stop),), time=TimeControl(follow_up=5.0)),
     )
-    assert 0.2 < rows[-1]["injected_mL"] < 1.8
-    assert min(row["sac_area_min_ratio"] for row in rows) == pytest.approx(0.9, abs=0.01)
+    assert 0.2 < rows[-1]["injected_mL"] < 1.95
+    assert 0.99 * 0.9 <= min(row["sac_area_min_ratio"] for row in rows) <= 0.9
 
 
 def test_what_counts_as_covered_has_its_band(blood):

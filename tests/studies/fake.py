@@ -18,7 +18,7 @@ from fem.errors import SolverError, ValidityError
 from fem.quantities import of_each_leak
 from geometry import AnatomyError
 from studies.case import Case
-from studies.resolve import end_of_injection
+from studies.resolve import end_of_injection, planned
 from studies.runfolder import RunFolder
 from studies.solver import Folders
 
@@ -67,13 +67,14 @@ class FakeSnapshot:
 
 def injected(case: Case, moment: float) -> float:
     """Volume injected by a time [mL]."""
-    return sum(min(max((moment - (step.start or 0.0)) * step.rate, 0.0), step.volume) / ML for step in case.injection)
+    given = zip(planned(case), case.injection, strict=True)
+    return sum(min(max((moment - start) * step.rate, 0.0), step.volume) / ML for (start, _), step in given)
 
 
 def row(case: Case, moment: float, step: float) -> dict[str, float]:
     """A row of the series with every name that a summary needs."""
     volume = injected(case, moment)
-    decay = math.exp(-max(moment - end_of_injection(case.injection[-1]), 0.0) / 600.0)
+    decay = math.exp(-max(moment - end_of_injection(case), 0.0) / 600.0)
     base = (case.csf.baseline_pressure or 0.0) / 133.322
     csf, needle = 0.3 * volume * decay, 0.03 * volume**2 * decay
     values = {
@@ -84,6 +85,9 @@ def row(case: Case, moment: float, step: float) -> dict[str, float]:
         "root_pressure_max": needle,
     }
     out = {"time_s": moment, "step_s": step, "newton_iterations": 4.0, "injected_mL": volume}
+    given = zip(planned(case), case.injection, strict=True)
+    rate = sum(each.rate for (start, end), each in given if start <= moment < end)
+    out["injection_rate_mL_per_min"] = rate / ML * 60
     for name, rise in values.items():
         out[f"{name}_mmHg"] = base + rise
         out[f"{name}_rise_mmHg"] = rise
@@ -142,8 +146,8 @@ def _endless(case: Case, sink: RunFolder, rate: int) -> bool:
 
 
 def _simulate(case: Case, sink: RunFolder, rate: int) -> None:
-    end = end_of_injection(case.injection[-1])
-    stops = {end_of_injection(step) + delay for step in case.injection for delay in (0.0, 20.0)} | {60.0, 300.0}
+    end = end_of_injection(case)
+    stops = {end + delay for _, end in planned(case) for delay in (0.0, 20.0)} | {60.0, 300.0}
     last = end + case.time.follow_up
     moments = sorted(stop for stop in {*stops, *np.linspace(end, last, 6)} if 0 < stop <= last)
     before = 0.0

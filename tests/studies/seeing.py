@@ -114,7 +114,7 @@ def make_run(path: Path, times: tuple[float, ...] = (0.0, 9.0, 18.0, 300.0, 618.
     low, high = anatomy.span_bounds(case.anatomy.span)
     focus = anatomy.interspace_z(case.injection[-1].level)
     heights = np.linspace(low, high, SLICES)
-    end = end_of_injection(case.injection[-1])
+    end = end_of_injection(case)
     folder = RunFolder(
         path, case_toml(case), provenance(case, FakeMesh(), 1), "key", injection_end=end, fields=True,
         mesh_note="draft; discretisation error not yet measured",

@@ -76,6 +76,16 @@ def test_injections_follow_one_another():
     assert starts == pytest.approx([0.0, 120.0, 150.0])
 
 
+def test_an_injection_after_one_that_a_limit_may_stop_begins_when_that_one_ends():
+    steps = [INJECTION | {"stop_at": "20 mmHg"}, INJECTION, INJECTION, INJECTION | {"start": "5 min"}, INJECTION]
+    case = resolve(validate_case({"injection": steps}))
+    assert [step.start for step in case.injection] == pytest.approx([0.0, None, None, 300.0, 330.0])
+    assert resolve(case) == case
+    given = patch_parameters(case).injections
+    assert [each.start for each in given] == pytest.approx([0.0, 30.0, 60.0, 300.0, 330.0])
+    assert [each.follows for each in given] == [False, True, True, False, False]
+
+
 def test_injections_can_go_on_together():
     steps = resolve(validate_case({"injection": [INJECTION, INJECTION | {"start": "0 s"}]})).injection
     assert [step.start for step in steps] == [0.0, 0.0]

@@ -121,7 +121,7 @@ def test_contrast_is_read_at_the_end_of_the_injection_and_blood_at_that_of_the_r
     )
     item = outcome("L3/L4", 5, series)
     item.summary.update(spread_cranial_segments=2.3, spread_caudal_segments=1.9)
-    assert end_of_injection(item.case.injection[0]) == pytest.approx(15.0)
+    assert end_of_injection(item.case, 0) == pytest.approx(15.0)
     assert read_spread(item, "spread_cranial_segments") == pytest.approx(1.3)
     assert read_spread(item, "spread_caudal_segments") == pytest.approx(1.2)
     assert read_spread(item, "spread_segments") == pytest.approx(4.2)
