@@ -14,8 +14,9 @@ demo:  ## the main job: volume and level, held against clinical data (results/de
 reference:  ## the reference sweep in full, many hours; goes on where it stopped (results/reference)
 	@$(RUN) bloodpatch reference --out results/reference
 
-test:  ## the daily tests
-	@$(RUN) python -m pytest -q -m "not slow" $(ARGS)
+# A file's tests stay together: they share their model.
+test:  ## the daily tests, on up to four cores (ARGS="-n 0" for one)
+	@$(RUN) python -m pytest -q -m "not slow" -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 procedure:  ## every fact of the procedure from its case file as written, an hour (results/procedure); ARGS=--collect: the table alone
 	@$(RUN) bloodpatch procedure --out results/procedure $(ARGS)
