@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .anatomy import Anatomy
 
 
+LONGEST_SEGMENT = 58.0e-3
+"""Longest segment (m): the table's longest, 36 mm, in the tallest person measured, 2.72 m for some 1.7 m."""
 LEAST_PEDICLE = 3.0e-3
 """Bone (m) that two foramina leave of the pedicle between them; the table's leave 5.4 mm (C2) and more."""
 RECESS_SHARE = 0.5
@@ -90,7 +92,11 @@ def _check_recess(anatomy: Anatomy, upper: str, lower: str) -> None:
 
 
 def _check_level(anatomy: Anatomy, level: str) -> None:
-    """Cord in sac in canal, by the tabulated diameters."""
+    """A vertebra of a human being; cord in sac in canal, by the tabulated diameters."""
+    segment = anatomy.value(level, "segment_length")
+    if segment > LONGEST_SEGMENT:
+        most = _most(LONGEST_SEGMENT)
+        raise AnatomyError(f"{level}: segment {mm(segment)} long is nobody's; allowed is up to {most}")
     floor, clearance, cap = anatomy.shape.gap_floor, anatomy.shape.least_clearance, anatomy.shape.conus_cap
     for word, suffix in (("wide", "trans"), ("deep", "ap")):
         cord, sac, canal = (anatomy.value(level, f"{part}_{suffix}") for part in ("cord", "sac", "canal"))

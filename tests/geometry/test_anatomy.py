@@ -109,6 +109,7 @@ def test_a_trefoil_keeps_its_form_when_its_diameters_change(anatomy: Anatomy) ->
             "L2/L3: canal 22.3 mm wide at L2 and 57.0 mm at L3, 35.6 mm apart; allowed is a",
         ),
         ({"T5": {"canal_ap": 0.100}}, "T4/T5: canal 15.4 mm deep at T4 and 100.0 mm at T5"),
+        ({"L4": {"segment_length": 0.0581}}, "L4: segment 58.1 mm long is nobody's; allowed is up to 58.0 mm"),
         ({"T5": {"cord_ap": 1e-4}}, "T5: cord 0.1 mm deep is thinner than its end; allowed is from 2.0 mm"),
         (
             {"L3": {"sac_trans": 1e-3}},

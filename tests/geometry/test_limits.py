@@ -8,7 +8,7 @@ import pytest
 
 import geometry.build
 from geometry import LEAST_QUALITY, Anatomy, AnatomyError, MeshError, MeshSize, build_mesh
-from geometry.limits import LARGEST_FLARE, LEAST_PEDICLE, RECESS_SHARE
+from geometry.limits import LARGEST_FLARE, LEAST_PEDICLE, LONGEST_SEGMENT, RECESS_SHARE
 from geometry.tables import read_shape
 
 INSIDE = 1e-6
@@ -50,6 +50,7 @@ def _at_their_limits() -> Iterator[tuple[str, Overrides]]:
     for level in ("L3", "S1", "C5"):
         yield level, {level: {"canal_trans": _widest(level) - INSIDE}}
     thinnest = SHAPE.conus_cap + INSIDE
+    yield "L4", {"L4": {"segment_length": LONGEST_SEGMENT}}
     yield "T5", {"T5": {"cord_ap": thinnest, "cord_trans": thinnest}}
     yield "L3", {"L3": dict.fromkeys(("sac_ap", "sac_trans"), thinnest + 2.0 * SHAPE.least_clearance)}
 
