@@ -193,20 +193,28 @@ def test_an_injection_stops_where_it_is_to_stop(model, parameters):
 def test_what_follows_an_injection_begins_when_a_limit_ends_that_one(model, parameters):
     (injection,) = parameters.injections
     first = replace(injection, stop=Stop("epidural_pressure_needle_mmHg", 9.0))
-    second = replace(injection, volume=0.4 * ML, start=first.end, material="fibrin_glue", follows=True)
-    third = replace(second, volume=0.2 * ML, start=second.end, material="saline", follows=True)
-    elsewhen = replace(second, follows=False)
-    time = TimeControl(follow_up=5.0)
-    rows = run(model, replace(parameters, injections=(first, second, third), time=time))
-    on = [row["time_s"] for row in rows if row["injection_rate_mL_per_min"] > 0]
+    second = replace(injection, volume=0.2 * ML, start=first.end, material="saline", follows=True)
+    rows = run(model, replace(parameters, injections=(first, second), time=TimeControl(follow_up=5.0)))
     given = rows[-1]["injected_mL"]
     off = next(row["time_s"] for row in rows[1:] if row["injection_rate_mL_per_min"] == 0)
-    assert 0.8 < given < 2.4
+    assert 0.4 < given < 2.0
     assert off == pytest.approx(given * ML / first.rate, abs=1e-6)  # no pause
-    assert max(on) < off
+    assert all(row["injection_rate_mL_per_min"] == 0 for row in rows if row["time_s"] >= off)
     assert rows[-1]["time_s"] == pytest.approx(off + 5.0)
-    planned = run(model, replace(parameters, injections=(first, elsewhen), time=time))
-    assert planned[-1]["time_s"] == pytest.approx(first.end + 0.4 * ML / first.rate + 5.0)
+
+
+def test_only_what_follows_moves_when_an_injection_is_stopped(model, parameters):
+    (first,) = parameters.injections
+    second = replace(first, start=first.end, follows=True)
+    third = replace(second, start=second.end)
+    timed = replace(first, start=third.end)
+    last = replace(second, start=timed.end)
+    course = Simulation(model, replace(parameters, injections=(first, second, third, timed, last))).course
+    early = 0.5 * (first.end - first.start)
+    course.stop([0], first.start + early)
+    assert course.state.injections[0].volume == pytest.approx(0.5 * first.volume)
+    moved = [now.start - before.start for now, before in zip(course.state.injections, course.parameters.injections)]
+    assert moved == pytest.approx([0.0, -early, -early, 0.0, 0.0])
 
 
 def test_an_injection_stops_where_something_has_fallen_to(model, parameters):
