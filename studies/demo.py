@@ -21,7 +21,7 @@ from studies.worker import DONE, FAILED, INTERRUPTED
 CASES: Final = Path(__file__).parent / "cases"
 STUDIES: Final = {"volume-level": "demo.toml", "higuchi": "higuchi.toml", "pratt": "pratt.toml"}
 QUICKER: Final = {"higuchi": ('mesh.size="draft"',), "pratt": ('mesh.size="draft"',)}
-"""Settings of the demo: displaced CSF and static pressure, read off the protocols, are within 1 % on the draft mesh
+"""Settings of the demo: the protocols are read for displaced CSF and static pressure, which the draft mesh has within 1 %
 (docs/verification.md), and it keeps the demo within its ten minutes."""
 REFERENCE: Final = {
     "reference": "reference.toml",
