@@ -20,9 +20,6 @@ from studies.worker import DONE, FAILED, INTERRUPTED
 
 CASES: Final = Path(__file__).parent / "cases"
 STUDIES: Final = {"volume-level": "demo.toml", "higuchi": "higuchi.toml", "pratt": "pratt.toml"}
-QUICKER: Final = {"higuchi": ('mesh.size="draft"',), "pratt": ('mesh.size="draft"',)}
-"""Settings of the demo: the protocols are read for displaced CSF and static pressure, which the draft mesh has within 1 %
-(docs/verification.md), and it keeps the demo within its ten minutes."""
 REFERENCE: Final = {
     "reference": "reference.toml",
     "coverage": "coverage.toml",
@@ -42,7 +39,7 @@ def demo(out: Path, jobs: int | None = None) -> int:
     Raises:
         InputError: the folder holds something else.
     """
-    return _studies(out, STUDIES, QUICKER, jobs)
+    return _studies(out, STUDIES, (), jobs)
 
 
 def reference(out: Path, settings: Sequence[str] = (), jobs: int | None = None, only_collect: bool = False) -> int:
@@ -60,7 +57,7 @@ def reference(out: Path, settings: Sequence[str] = (), jobs: int | None = None, 
     Raises:
         InputError: the folder holds something else.
     """
-    status = _collected(out) if only_collect else _studies(out, REFERENCE, dict.fromkeys(REFERENCE, settings), jobs)
+    status = _collected(out) if only_collect else _studies(out, REFERENCE, settings, jobs)
     if status != INTERRUPTED and (out / "reference" / TABLE).is_file():
         shutil.copyfile(out / "reference" / TABLE, out / REFERENCE_TABLE)
         draw_sweep(out / "reference", out / PICTURES)
@@ -79,14 +76,14 @@ def _collected(out: Path) -> int:
     return FAILED if left else DONE
 
 
-def _studies(out: Path, studies: Mapping[str, str], settings: Mapping[str, Sequence[str]], jobs: int | None) -> int:
-    """Run studies, each with its settings, in one pool, then compare."""
-    plans = {name: read_study(CASES / file, settings=settings.get(name, ())) for name, file in studies.items()}
+def _studies(out: Path, studies: Mapping[str, str], settings: Sequence[str], jobs: int | None) -> int:
+    """Run studies in one pool, then compare."""
+    plans = {name: read_study(CASES / file, settings=settings) for name, file in studies.items()}
     for name, plan in plans.items():
         check(plan, out / name, resume=False)
     sweeps = [prepare(plan, out / name) for name, plan in plans.items()]
-    wish = "".join(f", {name} with {' and '.join(given)}" for name, given in settings.items() if given)
-    say(f"{sum(len(plan.cases) for plan in plans.values())} cases{wish}; interrupt and call again at will")
+    asked = f" with {', '.join(settings)}" if settings else ""
+    say(f"{sum(len(plan.cases) for plan in plans.values())} cases{asked}; interrupt and call again at will")
     status = execute(sweeps, jobs, label=out.name)
     if status == INTERRUPTED:
         return status
