@@ -213,7 +213,8 @@ def test_only_what_follows_moves_when_an_injection_is_stopped(model, parameters)
     early = 0.5 * (first.end - first.start)
     course.stop([0], first.start + early)
     assert course.state.injections[0].volume == pytest.approx(0.5 * first.volume)
-    moved = [now.start - before.start for now, before in zip(course.state.injections, course.parameters.injections)]
+    pairs = zip(course.state.injections, course.parameters.injections, strict=True)
+    moved = [now.start - planned.start for now, planned in pairs]
     assert moved == pytest.approx([0.0, -early, -early, 0.0, 0.0])
 
 
