@@ -93,7 +93,7 @@ def simulate_volumes(
         if parameters.time.output_times:
             due = any(abs(now - t) <= TIME_RESOLUTION for t in (0.0, *parameters.time.output_times))
         else:
-            stops = (0.0, *(i.end for i in injections), end, end + STATIC_DELAY, *READ_OUTS, path.end)
+            stops = (0.0, *(i.end for i in injections[:-1]), end, end + STATIC_DELAY, *READ_OUTS, path.end)
             apart = (end - injections[0].start) / INJECTION_FRAMES
             due = any(abs(now - t) <= TIME_RESOLUTION for t in stops)
             due |= now < end and now - shown[volume] >= apart - TIME_RESOLUTION

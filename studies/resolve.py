@@ -267,16 +267,15 @@ def _placed(index: int, injection: InjectionSection) -> str:
 def _injections(case: Case) -> list[Tree]:
     trees: list[Tree] = []
     materials = Materials.from_table(material_values(case))
-    free, open_ended = 0.0, False
-    for index, injection in enumerate(case.injection):
+    open_ended = False
+    for index, (injection, (start, _)) in enumerate(zip(case.injection, planned(case), strict=True)):
         tree: Tree = injection.model_dump(mode="json", exclude_none=True)
         follows = injection.start is None and open_ended
-        start = free if injection.start is None else injection.start
         _check_needle(index, injection, materials)
-        # Written and read back, so that a computed start is the same number in the file and in the model.
+        # Read back at once: a computed start may lie beyond what a file may hold.
         tree["start"] = TIME.format(start)
         try:
-            start = TIME.parse(tree["start"])
+            TIME.parse(tree["start"])
         except PydanticCustomError as error:
             given = f'"{tree["start"]}", when the one before ends'
             raise InputError(f"injection.{index}.start", given, error.message()) from error
@@ -284,7 +283,6 @@ def _injections(case: Case) -> list[Tree]:
             del tree["start"]
         tree["side"] = _placed(index, injection)
         trees.append(tree)
-        free = start + injection.volume / injection.rate
         open_ended = follows or injection.stop_at is not None
     return trees
 
