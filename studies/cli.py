@@ -412,6 +412,7 @@ def answer(error: Exception) -> int:
         say(str(getattr(error, "message", "")) or "see bloodpatch --help")
         return BAD_INPUT
     if isinstance(error, _ClickException):
+        # typer passes on what pydantic puts before the message
         message = " ".join(str(error.format_message()).split()).replace("Value error, ", "")
         complain(f"{message.rstrip('.')}; see bloodpatch --help")
         return BAD_INPUT

@@ -18,6 +18,7 @@ from tests.fem.tissue import SPREADING, leaking_csf
 
 ML = 1e-6
 RATE = 20 * ML / 60
+NEEDLE = "epidural_pressure_needle_mmHg"
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +179,7 @@ def test_a_step_that_fails_in_the_companion_alone_leaves_both_untouched(model, p
 
 
 def test_an_injection_stops_where_it_is_to_stop(model, parameters):
-    stop = Stop("epidural_pressure_needle_mmHg", 9.0)
+    stop = Stop(NEEDLE, 9.0)
     (injection,) = parameters.injections
     rows = run(
         model,
@@ -186,13 +187,24 @@ def test_an_injection_stops_where_it_is_to_stop(model, parameters):
     )
     injected = [row["injected_mL"] for row in rows]
     assert 0.2 < injected[-1] < 1.8
-    peak = max(row["epidural_pressure_needle_mmHg"] for row in rows)
+    peak = max(row[NEEDLE] for row in rows)
     assert 9.0 <= peak <= 1.01 * 9.0
+
+
+def test_a_limit_is_reached_however_few_steps_are_tried(model, parameters, monkeypatch):
+    monkeypatch.setattr("fem.simulation.STOP_TRIALS", 1)
+    monkeypatch.setattr("fem.simulation.STOP_SHARE", 1e-6)
+    (injection,) = parameters.injections
+    simulation = Simulation(model, replace(parameters, injections=(replace(injection, stop=Stop(NEEDLE, 9.0)),)))
+    rows = []
+    simulation.advance(injection.end, lambda: rows.append(simulation.row()[0]))
+    stopped = next(row for row in rows if row["injection_rate_mL_per_min"] == 0)
+    assert stopped[NEEDLE] >= 9.0
 
 
 def test_what_follows_an_injection_begins_when_a_limit_ends_that_one(model, parameters):
     (injection,) = parameters.injections
-    first = replace(injection, stop=Stop("epidural_pressure_needle_mmHg", 9.0))
+    first = replace(injection, stop=Stop(NEEDLE, 9.0))
     second = replace(injection, volume=0.2 * ML, start=first.end, material="saline", follows=True)
     rows = run(model, replace(parameters, injections=(first, second), time=TimeControl(follow_up=5.0)))
     given = rows[-1]["injected_mL"]
@@ -259,7 +271,7 @@ def test_the_mean_epidural_pressure_has_the_band_of_what_counts_as_covered(model
 
 
 def test_a_flap_lets_nothing_into_the_sac(blood):
-    reversed_ = [row for row in blood if row["epidural_pressure_needle_mmHg"] > row["csf_pressure_lumbar_mmHg"] + 1]
+    reversed_ = [row for row in blood if row[NEEDLE] > row["csf_pressure_lumbar_mmHg"] + 1]
     assert reversed_  # at the needle, over which the leak lies
     assert all(row["injectate_intrathecal_mL"] == 0.0 for row in blood)
     assert all(row["leak_flow_mL_per_min"] >= 0.0 for row in blood)
