@@ -191,17 +191,6 @@ def test_an_injection_stops_where_it_is_to_stop(model, parameters):
     assert 9.0 <= peak <= 1.01 * 9.0
 
 
-def test_a_limit_is_reached_however_few_steps_are_tried(model, parameters, monkeypatch):
-    monkeypatch.setattr("fem.simulation.STOP_TRIALS", 1)
-    monkeypatch.setattr("fem.simulation.STOP_SHARE", 1e-6)
-    (injection,) = parameters.injections
-    simulation = Simulation(model, replace(parameters, injections=(replace(injection, stop=Stop(NEEDLE, 9.0)),)))
-    rows = []
-    simulation.advance(injection.end, lambda: rows.append(simulation.row()[0]))
-    stopped = next(row for row in rows if row["injection_rate_mL_per_min"] == 0)
-    assert stopped[NEEDLE] >= 9.0
-
-
 def test_what_follows_an_injection_begins_when_a_limit_ends_that_one(model, parameters):
     (injection,) = parameters.injections
     first = replace(injection, stop=Stop(NEEDLE, 9.0))
