@@ -209,9 +209,9 @@ class PatchModel:
         self.compartment_pressure = dict(newton.pressure)
         newton.start = dict(newton.pressure)
         poro.previous.x.array[:] = self.baseline
-        self.window_compliance = self._measure_compliance(list(newton.compartments), newton.exchange)
+        self.window_compliance, raised = self._measure_compliance(list(newton.compartments), newton.exchange)
         newton.compartments = self._shared(self._compartments(self.window_compliance))
-        spinal = self._measure_compliance(["cranial"], newton.flow_into)
+        spinal, _ = self._measure_compliance(["cranial"], newton.flow_into, raised)
         self.whole = self._compartments(self.window_compliance, spinal)
         newton.compartments = self.compartments = self._shared(self.whole)
         newton.compartments["cranial"].capacity(self.baseline_pressure["s"])
@@ -256,7 +256,7 @@ class PatchModel:
             self._set_pressures(epidural, epidural + transmural)
             poro.balance_scale = transmural / HEALTHY_TRANSMURAL
             try:
-                self.newton.solve(force)
+                self.newton.solve(force, factorised=done > 0.0)
             except SolverError as error:
                 poro.state.x.array[:] = kept
                 stride /= 2
@@ -272,12 +272,18 @@ class PatchModel:
         set_point = csf.baseline_pressure if csf.set_point is None else csf.set_point
         return Regulation(set_point, csf.outflow_resistance, csf.formation)
 
-    def _measure_compliance(self, held: Sequence[str], flow: Callable[[str], float]) -> float:
+    def _measure_compliance(
+        self, held: Sequence[str], flow: Callable[[str], float], near: Array | None = None
+    ) -> tuple[float, Array]:
         """Volume taken up when the CSF pressure at the cuts rises as by a 1 mL bolus, over that rise [m^3/Pa].
 
         Args:
             held: compartments whose pressure is raised; the others follow by themselves.
             flow: into a compartment [m^3/s], whose opposite counts.
+            near: state to start from, that of the measurement just before, where the others rose about as much.
+
+        Returns:
+            That compliance, and the state at the raised pressure.
         """
         poro, newton = self.poro, self.newton
         base = self.baseline_pressure["s"]
@@ -290,13 +296,18 @@ class PatchModel:
         before = sum(flow(name) for name in held)  # what feeds a leak at rest
         for name in held:
             newton.compartments[name] = ElasticCompartment(HELD_CAPACITY / self.copies)
-            newton.pressure[name] = newton.start[name] = self.compartment_pressure[name] + rise
-        newton.solve(self.tolerances)
+            newton.start[name] = self.compartment_pressure[name] + rise
+        newton.pressure = dict(newton.start)
+        if near is not None:
+            poro.state.x.array[:] = near
+            newton.pressure = {name: pressure + rise for name, pressure in self.compartment_pressure.items()}
+        newton.solve(self.tolerances, factorised=near is not None)
         taken = (before - sum(flow(name) for name in held)) * BOLUS_TIME
+        raised = poro.state.x.array.copy()
         poro.state.x.array[:] = self.baseline
         newton.compartments = kept
         newton.pressure, newton.start = dict(self.compartment_pressure), dict(self.compartment_pressure)
-        return float(self.copies * taken / rise)
+        return float(self.copies * taken / rise), raised
 
     # -- injection ---------------------------------------------------------------------------------------------------
 

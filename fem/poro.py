@@ -103,6 +103,9 @@ class PoroModel:
         self.residual = compile_form(self.residual_ufl)
         self.jacobian = compile_form(ufl.derivative(self.residual_ufl, self.state))
         self.bending, self.free_bending = self._bending()
+        self._added = self.free_bending  # to a Jacobian, in the form that it is kept in
+        if self._added is not None and setup.lagged_transport:
+            self._added = _upper_half(self._added)
         self.coupling = {link.compartment: compile_form(self._coupling(link)) for link in setup.links}
 
     # -- pieces of the weak form -------------------------------------------------------------------------------------
@@ -269,21 +272,30 @@ class PoroModel:
         return bending_matrices(self.space, nodes, self.dofs["u"], self.fixed_dofs, self.domain, sheets)
 
     def create_matrix(self) -> Any:
-        """PETSc matrix with room for the Jacobian: nodes see each other through cells, and across edges of sheets."""
+        """PETSc matrix with room for the Jacobian: nodes see each other through cells, and across edges of sheets.
+
+        A symmetric one keeps its upper half: finding the places of its entries is most of the time of assembly.
+        """
         matrix = fem_petsc.create_matrix(self.jacobian)
+        fem_petsc.assemble_matrix(matrix, self.jacobian)  # places without an entry are given up
+        matrix.assemble()
         if self.free_bending is not None:
-            fem_petsc.assemble_matrix(matrix, self.jacobian)
-            matrix.assemble()
             matrix.axpy(1.0, self.free_bending, PETSc.Mat.Structure.DIFFERENT_NONZERO_PATTERN)
-        return matrix
+        if not self.setup.lagged_transport:
+            return matrix
+        half = _upper_half(matrix)
+        half.setLGMap(*matrix.getLGMap())
+        half.setOption(PETSc.Mat.Option.IGNORE_LOWER_TRIANGULAR, True)
+        matrix.destroy()
+        return half
 
     def assemble_jacobian(self, matrix: Any, conditions: Any) -> None:
         """Assemble the Jacobian at the present state, with ones on the diagonal where it is held."""
         matrix.zeroEntries()
         fem_petsc.assemble_matrix(matrix, self.jacobian, bcs=conditions)
         matrix.assemble()
-        if self.free_bending is not None:
-            matrix.axpy(1.0, self.free_bending, PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN)
+        if self._added is not None:
+            matrix.axpy(1.0, self._added, PETSc.Mat.Structure.SUBSET_NONZERO_PATTERN)
 
     def assemble_residual(self, vector: Any) -> None:
         """Assemble out-of-balance forces and volumes of the present state, those held included."""
@@ -364,6 +376,12 @@ class PoroModel:
         present = joined(self.comm, np.unique(self.domain.region))
         if present != tags:
             raise ModelError(f"regions {sorted(tags)} are described, the mesh has {sorted(present)}")
+
+
+def _upper_half(matrix: Any) -> Any:
+    """The upper half of a symmetric PETSc matrix, as a matrix of the type that keeps no more."""
+    matrix.setOption(PETSc.Mat.Option.SYMMETRIC, True)
+    return matrix.convert("sbaij", PETSc.Mat())
 
 
 def _surfaces(setup: Setup) -> list[str]:
