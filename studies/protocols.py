@@ -67,6 +67,10 @@ class Outcome:
             return math.nan
         return float(np.interp(time, times, self.series[name].to_numpy(float)))
 
+    def last(self, name: str) -> float:
+        """Value of a column of the series at its end; NaN where there is none."""
+        return math.nan if name not in self.series or self.series.empty else float(self.series[name].iloc[-1])
+
     def number(self, name: str) -> float:
         """Value of the summary; NaN where it has none."""
         value = self.summary.get(name)

@@ -54,7 +54,7 @@ class Prediction:
             give a share of their own.
         half_decay: time to half of that rise [s], over the runs that reached it; None where none did.
         half_decay_open: some of the runs ended before half of their rise was gone.
-        coverage: share of the leak covered [1]; None where no run of the row's own patient has a leak that fits.
+        coverage: share of the leak covered when the runs end [1]; None where no run of the row's own patient has a leak that fits.
         volume_mL: range of the volume that was integrated over.
         assumed_volume: not reported: the range, or an end of it, is that of all reported volumes, or recalled.
         stand_in: rise and half decay are of the other patient, because no run of this one fits.
@@ -135,9 +135,9 @@ def predict(row: ReliefRow, rows: Sequence[ReliefRow], runs: Sequence[Outcome]) 
         pressing = _span(row, [run for run in others if not run.case.leak] or others, low, high)
     if isinstance(pressing, str):
         return pressing
-    decays = pressing.values(DECAY)
+    decays = pressing.values(lambda run: run.number(DECAY))
     covering = _span(row, leaking, low, high)
-    covered = None if isinstance(covering, str) else _band(covering.values(COVERAGE, untreated=0.0))
+    covered = None if isinstance(covering, str) else _band(covering.values(_left_covered, untreated=0.0))
     words = ["injected at several sites, predicted as one site"] if row.sites_at_once == "several" else []
     words += ["predicted with another patient"] if stand_in else []
     words += pressing.words
@@ -148,7 +148,7 @@ def predict(row: ReliefRow, rows: Sequence[ReliefRow], runs: Sequence[Outcome]) 
         words.append("leak coverage not computed")
     elif not isinstance(covering, str):
         words += [f"leak coverage: {text}" for text in covering.words if text not in pressing.words]
-    rises = pressing.values(RISE, untreated=0.0)
+    rises = pressing.values(lambda run: run.number(RISE), untreated=0.0)
     rise = Band(float(rises.mean()), float(rises.min()), float(rises.max()))
     return Prediction(
         rise=rise,
@@ -192,12 +192,12 @@ class _Span:
     def runs(self) -> list[Outcome]:
         return [run for place in self.places for run in place]
 
-    def values(self, name: str, untreated: float | None = None) -> NDArray[np.float64]:
-        """A quantity, a line per place and a column per volume; NaN next to a run that did not reach it.
+    def values(self, read: Callable[[Outcome], float], untreated: float | None = None) -> NDArray[np.float64]:
+        """What is read off a run, a line per place and a column per volume; NaN next to a run that did not reach it.
 
         Below the smallest computed volume it goes to `untreated` at 0 mL, or stays what it is there.
         """
-        return np.array([np.interp(self.volumes, *_curve(place, name, untreated)) for place in self.places])
+        return np.array([np.interp(self.volumes, *_curve(place, read, untreated)) for place in self.places])
 
 
 def _span(row: ReliefRow, runs: Sequence[Outcome], low: float, high: float) -> _Span | str:
@@ -238,13 +238,20 @@ def _named(sites: Iterable[tuple[str, str]]) -> str:
     return " and ".join(first if first == last else f"{first} to {last}" for first, last in sites)
 
 
-def _curve(place: Sequence[Outcome], name: str, untreated: float | None) -> tuple[list[float], list[float]]:
+def _curve(
+    place: Sequence[Outcome], read: Callable[[Outcome], float], untreated: float | None
+) -> tuple[list[float], list[float]]:
     """Volumes and values of one place, means over what else varies, and the value at 0 mL where it is known."""
     points: dict[float, list[float]] = {} if untreated is None else {0.0: [untreated]}
     for run in place:
-        points.setdefault(run.volume_mL, []).append(run.number(name))
+        points.setdefault(run.volume_mL, []).append(read(run))
     volumes = sorted(points)
     return volumes, [sum(points[volume]) / len(points[volume]) for volume in volumes]
+
+
+def _left_covered(run: Outcome) -> float:
+    """Share of the leak that is covered when the run ends [1]: clot that has been washed away by then plugs nothing."""
+    return run.last(COVERAGE)
 
 
 def _band(values: NDArray[np.float64]) -> Band | None:

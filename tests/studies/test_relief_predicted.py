@@ -30,7 +30,9 @@ def leaking(patient: str, level: str, leak: str, volume: float = 20.0, **summary
     tree = {"patient": patient, "injection": [{"level": level, "volume": f"{volume} mL"}]}
     case = Case.model_validate(tree | {"leak": [{"level": leak, "site": "dorsal"}]})
     values = {"csf_pressure_rise_mmHg": 99.0, "csf_pressure_half_decay_s": 600.0} | summary
-    return Outcome(case, Path("x"), "done", "", dict(values), pd.DataFrame())
+    covered = summary.get("leak_coverage", math.nan)
+    series = pd.DataFrame({"time_s": [0.0, 60.0, 600.0], "leak_coverage": [0.0, covered, covered]})
+    return Outcome(case, Path("x"), "done", "", dict(values), series)
 
 
 RUNS = [run(level, v, slope * v) for level, slope in (("L2/L3", 0.2), ("L3/L4", 0.4)) for v in (10.0, 20.0, 30.0)]
@@ -234,10 +236,8 @@ def test_markers_of_unreported_volumes_make_no_trend():
 
 
 def test_relief_is_also_drawn_against_duration_and_coverage_where_they_are_predicted():
-    leak = {"leak": [{"level": "L3/L4", "site": "dorsal"}]}
-    case = Case.model_validate({"patient": "pdph", "injection": [{"level": "L3/L4", "volume": "20 mL"}], **leak})
-    summary = {"csf_pressure_rise_mmHg": 4.0, "csf_pressure_half_decay_s": 300.0, "leak_coverage": 0.8}
-    covered = Outcome(case, Path("x"), "done", "", summary, pd.DataFrame())
+    half = {"csf_pressure_half_decay_s": 300.0}
+    covered = leaking("pdph", "L3/L4", "L3/L4", csf_pressure_rise_mmHg=4.0, leak_coverage=0.8, **half)
     held = hold(ROWS, [covered])
     with styled():
         drawn = relief_figures(held, ROWS)
@@ -251,6 +251,13 @@ def test_relief_is_also_drawn_against_duration_and_coverage_where_they_are_predi
     assert "covers" in caption
     frame = row_table(held).set_index("row_id")
     assert frame.loc["paech-20", "predicted_half_decay_s"] == pytest.approx(300.0)
+
+
+def test_a_leak_that_was_covered_early_and_washed_free_counts_as_free():
+    washed = leaking("pdph", "L3/L4", "L3/L4", leak_coverage=0.8)
+    washed.series.loc[2, "leak_coverage"] = 0.1
+    assert washed.number("leak_coverage") == 0.8
+    assert predict(BY_NAME["paech-20"], ROWS, [washed]).coverage.value == pytest.approx(0.1)
 
 
 def test_after_dural_puncture_pressure_is_of_runs_without_a_leak_and_coverage_of_those_with_one():
