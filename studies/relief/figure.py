@@ -85,7 +85,7 @@ DURATION: Final = Axis(
     lambda found: _scaled(found.half_decay, 1 / 60), left=0.0, right=None, control=None, lacking="half not reached",
 )  # fmt: skip
 COVERAGE: Final = Axis(
-    "relief_coverage", "predicted leak coverage [%]", "the predicted share of the leak that the injectate covers when the run ends",
+    "relief_coverage", "predicted leak coverage [%]", "the predicted share of the leak that is covered at the end",
     lambda found: _scaled(found.coverage, 100.0), left=-4.0, right=104.0, control=0.0, lacking="not computed",
 )  # fmt: skip
 

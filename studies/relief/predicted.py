@@ -54,7 +54,8 @@ class Prediction:
             give a share of their own.
         half_decay: time to half of that rise [s], over the runs that reached it; None where none did.
         half_decay_open: some of the runs ended before half of their rise was gone.
-        coverage: share of the leak covered when the runs end [1]; None where no run of the row's own patient has a leak that fits.
+        coverage: share of the leak covered when the runs end [1]; None where no run of the row's own patient has a
+            leak that fits.
         volume_mL: range of the volume that was integrated over.
         assumed_volume: not reported: the range, or an end of it, is that of all reported volumes, or recalled.
         stand_in: rise and half decay are of the other patient, because no run of this one fits.

@@ -248,7 +248,7 @@ def test_relief_is_also_drawn_against_duration_and_coverage_where_they_are_predi
     figure, caption = drawn["relief_coverage"]
     lines = [line for axes in figure.axes for line in axes.get_lines() if line.get_marker() == "o"]
     assert any(np.allclose(line.get_xdata(), 80.0) and np.allclose(line.get_ydata(), 32.0) for line in lines)
-    assert "covers" in caption
+    assert "covered" in caption
     frame = row_table(held).set_index("row_id")
     assert frame.loc["paech-20", "predicted_half_decay_s"] == pytest.approx(300.0)
 
