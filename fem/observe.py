@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import ufl
@@ -30,6 +30,14 @@ LUMBOSACRAL = ("L1", "L2", "L3", "L4", "L5", "S1", "S2")
 
 WIDTH_BIN = 1e-3
 """Width of the bins in which the coverage of the ventral space is counted [m]."""
+
+
+class _Nodes(NamedTuple):
+    """Nodes of the displacement: degrees of freedom and places [m], (n, 3), and the slab that each counts in, (n,)."""
+
+    dofs: Array
+    points: Array
+    slab: Array
 
 
 class Observer:
@@ -87,8 +95,8 @@ class Observer:
         space = self.transport.space
         self._corner_dofs = space.dofmap.list[:owned]
         self._content = fem.Function(space)
-        self._cord_dofs, self._cord_points = self._displacements(self._region == Part.CORD)
-        self._sac_dofs, self._sac_points = self._displacements(self._subregion == Subregion.THECAL)
+        self._cord_nodes = self._nodes(self._region == Part.CORD)
+        self._sac_nodes = self._nodes(self._subregion == Subregion.THECAL)
         self._slab_level = slab_levels(spine)
         foraminal = np.unique(space.dofmap.list[np.flatnonzero(self._subregion == Subregion.FORAMINAL)].reshape(-1))
         self._foraminal = np.asarray(model.poro.dofs["e"])[foraminal]
@@ -138,28 +146,29 @@ class Observer:
         cord = self._by_slab(volume, self._subregion == Subregion.CORD) / self.height
         return sac, cord, self._cord_depth()
 
-    def _displacements(self, chosen: Array) -> tuple[Array, Array]:
-        """Degrees of freedom of the displacement of some cells, (n, 3), and where they are [m]."""
+    def _nodes(self, chosen: Array) -> _Nodes:
+        """Nodes of some cells, once in every slab that one of those cells belongs to: between two slabs, in both."""
         space = self.model.poro.vector_space
-        blocks = np.unique(space.dofmap.list[np.flatnonzero(chosen)].reshape(-1))
-        unrolled = (blocks[:, None] * 3 + np.arange(3)).astype(np.int64)
-        return np.asarray(self.model.poro.dofs["u"])[unrolled], space.tabulate_dof_coordinates()[blocks]
+        cells = np.flatnonzero(chosen)
+        nodes = space.dofmap.list[cells]
+        slabs = np.broadcast_to(self._slab[cells, None], nodes.shape)
+        blocks, slab = np.unique(np.stack([nodes.ravel(), slabs.ravel()]), axis=1).astype(np.int64)
+        dofs = np.asarray(self.model.poro.dofs["u"])[blocks[:, None] * 3 + np.arange(3)]
+        return _Nodes(dofs, space.tabulate_dof_coordinates()[blocks], slab)
 
     def _cord_depth(self) -> Array:
-        return self._extent(self._cord_dofs, self._cord_points, 1)
+        return self._extent(self._cord_nodes, 1)
 
     def _sac_width(self) -> Array:
-        return self.model.copies * self._extent(self._sac_dofs, self._sac_points, 0)
+        return self.model.copies * self._extent(self._sac_nodes, 0)
 
-    def _extent(self, dofs: Array, points: Array, axis: int) -> Array:
-        """Extent of displaced points along an axis, per slab [m]; zero where there are none."""
-        edges = self.model.spine.slab_edges
-        y = points[:, axis] + self.model.poro.state.x.array[dofs[:, axis]]
-        slab = np.clip(np.searchsorted(edges, points[:, 2]) - 1, 0, self.slabs - 1)
+    def _extent(self, nodes: _Nodes, axis: int) -> Array:
+        """Extent of displaced nodes along an axis, per slab [m]; zero where there are none."""
+        y = nodes.points[:, axis] + self.model.poro.state.x.array[nodes.dofs[:, axis]]
         low: Array = np.full(self.slabs, np.inf)
         high: Array = np.full(self.slabs, -np.inf)
-        np.minimum.at(low, slab, y)
-        np.maximum.at(high, slab, y)
+        np.minimum.at(low, nodes.slab, y)
+        np.maximum.at(high, nodes.slab, y)
         low = smallest(self.comm, low)
         high = largest(self.comm, high)
         return np.where(np.isfinite(low), high - low, 0.0)
@@ -286,7 +295,8 @@ class Observer:
         sac, cord, depth = sections
         has_sac, has_cord = self._whole_sac, self._whole_cord
         array, base = self.model.poro.state.x.array, self.model.baseline
-        moved = np.linalg.norm(array[self._cord_dofs] - base[self._cord_dofs], axis=1)
+        cord_dofs = self._cord_nodes.dofs
+        moved = np.linalg.norm(array[cord_dofs] - base[cord_dofs], axis=1)
         largest = self.comm.allreduce(float(moved.max()) if len(moved) else 0.0, op=MPI.MAX)
         nothing = float("nan")
         width = self._sac_width()

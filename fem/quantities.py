@@ -101,12 +101,12 @@ QUANTITIES: dict[str, Quantity] = {
     "sac_area_L3_mm2": Quantity("mm^2", "smallest section of the sac at L3; empty where the window has no L3"),
     "sac_area_L4_mm2": Quantity("mm^2", "smallest section of the sac at L4; empty where the window has no L4"),
     "sac_width_min_ratio": Quantity(
-        "1", "smallest ratio of the sac's width to its baseline, slabs with cord only, its tip left out", 2
+        "1", "smallest ratio of the sac's width to its baseline, slabs with cord only, its tip left out", 3
     ),
     "cord_displacement_max_mm": Quantity("mm", "largest displacement of the cord since baseline"),
     "cord_area_min_ratio": Quantity("1", "smallest ratio of a slab's cord area to its baseline, the tip left out", 2),
     "cord_ap_min_ratio": Quantity(
-        "1", "smallest ratio of a slab's cord anteroposterior diameter to its baseline, the tip left out", 2
+        "1", "smallest ratio of a slab's cord anteroposterior diameter to its baseline, the tip left out", 3
     ),
     "canal_occupancy_max": Quantity(
         "1",

@@ -263,6 +263,16 @@ def test_the_left_half_stands_for_the_whole(spine, parameters):
             assert rows[0][name] == pytest.approx(value, rel=1e-6, abs=1e-8, nan_ok=True), name
 
 
+def test_a_node_between_two_slabs_counts_in_both(model, parameters):
+    # else round-off tells which one, and a section's extent is not that of its mirror image
+    observer = Simulation(model, parameters).observer
+    edges = model.spine.slab_edges
+    for nodes in (observer._cord_nodes, observer._sac_nodes):
+        for slab in np.unique(nodes.slab):
+            height = nodes.points[nodes.slab == slab, 2]
+            assert (height.min(), height.max()) == pytest.approx((edges[slab], edges[slab + 1]), abs=1e-9)
+
+
 def test_an_injection_beside_the_midline_takes_the_whole_canal(spine, parameters):
     beside = replace(parameters.injections[0], offset=3e-3)
     model = PatchModel(MPI.COMM_WORLD, spine, replace(parameters, injections=(beside,)))
