@@ -92,7 +92,7 @@ def test_3_both_mechanisms_act_and_each_can_be_switched_off(run):
     both, plug, pressure = (
         run(3, ("L2", "L5"), *short, *more) for more in ((), ("mechanisms.pressure=false",), ("mechanisms.plug=false",))
     )
-    assert both.summary["rise_from_plug_mmHg"] > 0.2
+    assert both.summary["rise_from_plug_mmHg"] > 0.1
     # what the run says of the plug is what a run without it lacks; coarse steps see clot a step apart
     lacks = both.summary["csf_pressure_end_mmHg"] - pressure.summary["csf_pressure_end_mmHg"]
     assert both.summary["rise_from_plug_mmHg"] == pytest.approx(lacks, rel=0.02)
@@ -169,9 +169,10 @@ def test_10_a_sequence_of_materials_each_does_what_it_does(run):
 def test_11_an_injection_stops_as_tolerated_and_the_patch_shrinks(run):
     settings = ("injection.0.volume=4mL", "injection.0.stop_at=9mmHg", "injection.1.volume=1mL", "time.first_step=1s")
     ran = run(11, ("L2", "L4"), *settings)
-    assert ran.series["injected_mL"].iloc[-1] < 4.5
-    blood = ran.series[ran.series["time_s"] < 12.0]  # when glue would follow the whole 4 mL
-    assert blood["epidural_pressure_needle_mmHg"].max() == pytest.approx(9.0, abs=0.2)
+    stopped = ran.series[ran.series["epidural_pressure_needle_mmHg"] >= 9.0].iloc[0]  # glue follows at once, unlimited
+    assert stopped["epidural_pressure_needle_mmHg"] == pytest.approx(9.0, abs=0.09)
+    assert stopped["injected_mL"] < 3.5
+    assert ran.series["injected_mL"].iloc[-1] == pytest.approx(stopped["injected_mL"] + 1.0)
     assert ran.summary["clot_volume_mL"] < 0.8 * ran.series["clot_volume_mL"].max()
     assert "tolerance_root_venules_volume_mL" in ran.summary
 
