@@ -92,9 +92,10 @@ def test_3_both_mechanisms_act_and_each_can_be_switched_off(run):
     both, plug, pressure = (
         run(3, ("L2", "L5"), *short, *more) for more in ((), ("mechanisms.pressure=false",), ("mechanisms.plug=false",))
     )
-    assert both.summary["rise_from_plug_mmHg"] > 0.1
+    assert both.series["leak_openness"].iloc[-1] < 0.9  # clot has closed more than a tenth
     # what the run says of the plug is what a run without it lacks; coarse steps see clot a step apart
     lacks = both.summary["csf_pressure_end_mmHg"] - pressure.summary["csf_pressure_end_mmHg"]
+    assert lacks > 0
     assert both.summary["rise_from_plug_mmHg"] == pytest.approx(lacks, rel=0.02)
     # CSF that is displaced within seconds; what a covered leak keeps back takes minutes
     assert both.at(6.0, "csf_pressure_rise_mmHg") > 5 * plug.at(6.0, "csf_pressure_rise_mmHg") > 0
