@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import brentq
 
+from fem.errors import ModelError
 from fem.laws.rheology import Rheology
 
 TABLE = Path(__file__).parent / "data" / "needles.csv"
@@ -26,8 +27,12 @@ HIGHEST_DROP = 500e3
 POINTS = 400
 """Points of the integral over the shear rate."""
 
-RATES = (1e-3, 1e8)
-"""Shear rates at the wall between which the flow is sought [1/s]."""
+WIDENING = 2.0
+"""Factor by which the shear rates at the wall between which the flow is sought are widened [1]; a power-law fluid has
+(3 n + 1)/(4 n) times a Newtonian one's, at most 1.5 for blood."""
+
+WIDENINGS = 60
+"""Times that they are at most: a factor of 1e18, which no fluid whose stress grows with its shear rate takes."""
 
 
 @dataclass(frozen=True)
@@ -62,19 +67,28 @@ def needle_table() -> Mapping[int, Needle]:
 
 
 def pressure_drop(needle: Needle, rheology: Rheology, rate: float) -> float:
-    """Drop along a needle [Pa] at a rate [m^3/s], laminar and fully developed."""
+    """Drop along a needle [Pa] at a rate [m^3/s], laminar and fully developed.
+
+    Raises:
+        ModelError: no shear rate gives that flow: the stress falls where the shear rate grows.
+    """
     if rate <= 0:
         return 0.0
     radius = needle.inner / 2
+    share = np.geomspace(1e-4, 1.0, POINTS)
 
-    def flow(logarithm: float) -> float:
-        wall = float(np.exp(logarithm))
-        shear = np.geomspace(wall * 1e-4, wall, POINTS)
-        stress = rheology.viscosity(shear) * shear
-        # by parts: the integral of s tau^2 d tau is (tau^3 s - integral of tau^3 ds)/3
-        whole = (stress[-1] ** 3 * wall - np.trapezoid(stress**3, shear)) / 3
-        return float(np.pi * radius**3 * whole / stress[-1] ** 3)
+    def flow(wall: float) -> float:
+        with np.errstate(over="ignore", invalid="ignore"):  # a fluid that thickens without bound: no flow is found
+            stress = rheology.viscosity(wall * share) * share
+            # by parts: the integral of s tau^2 d tau is (tau^3 s - integral of tau^3 ds)/3
+            return float(np.pi * radius**3 * wall * (1 - np.trapezoid((stress / stress[-1]) ** 3, share)) / 3)
 
-    wall = float(np.exp(brentq(lambda x: flow(x) - rate, *np.log(RATES), xtol=1e-10)))
+    newtonian = 4 * rate / (np.pi * radius**3)
+    widths = WIDENING ** np.arange(1, WIDENINGS + 1)
+    width = next((w for w in widths if flow(newtonian / w) < rate < flow(newtonian * w)), None)
+    if width is None:
+        raise ModelError(f"no shear rate at the wall gives a flow of {rate * 6e7:.3g} mL/min through the needle")
+    bracket = np.log(newtonian / width), np.log(newtonian * width)
+    wall = float(np.exp(brentq(lambda x: flow(float(np.exp(x))) - rate, *bracket, xtol=1e-10)))
     stress = float(rheology.viscosity(np.array([wall]))[0]) * wall
     return 2 * needle.length * stress / radius

@@ -271,7 +271,11 @@ class InjectionSection(Section):
     side: Literal["midline", "left", "right"] | None = Field(
         default=None, description="side; default midline, left for the other two approaches"
     )
-    offset: Annotated[float, OFFSET] = Field(default=0.0, description="distance of the tip from its place, to the left")
+    offset: Annotated[float, OFFSET] = Field(
+        default=0.0,
+        description="interlaminar: distance of the tip from the midline, 0 with a side for the usual paramedian one; "
+        "else how far further out than its place, or less far where negative",
+    )
     material: Literal["blood", "saline", "fibrin-glue"] = Field(default="blood", description="what is injected")
     rate: Annotated[float, RATE] = Field(default=RATE.parse("20 mL/min"), description="rate of injection")
     start: Annotated[float, TIME] | None = Field(

@@ -35,7 +35,7 @@ def read_toml(path: Path) -> Tree:
             raise InputError(str(path), "a folder" if path.is_dir() else "no such file", allowed)
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InputError(str(path), f"{path.stat().st_size} bytes", f"allowed are at most {MAX_FILE_BYTES} bytes")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a byte order mark
     except tomllib.TOMLDecodeError as error:
         raise InputError(str(path), f"no valid TOML: {error}", allowed) from error
     except UnicodeDecodeError as error:

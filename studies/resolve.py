@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-from pydantic_core import PydanticCustomError
-
+from fem.errors import ModelError
 from fem.needle import HIGHEST_DROP, needle_table, pressure_drop
 from fem.parameters import (
     MMHG,
@@ -28,16 +27,18 @@ from fem.parameters import (
 )
 from fem.quantities import LIMITED_LEVELS, LUMBAR
 from fem.tolerance import limits
-from geometry import Anatomy
+from geometry import Anatomy, AnatomyError, SpineMesh
 from studies.baseline import csf_and_leaks
 from studies.case import LEVELS, Case, InjectionSection
 from studies.errors import InputError
-from studies.quantities import OFFSET, RATE, STOP_PRESSURE, TIME, dimension_of
+from studies.quantities import OFFSET, PRESSURE, RATE, STOP_PRESSURE, TIME, VOLUME, dimension_of
 from studies.reading import Tree, case_tree, validate_case
 
 PATIENTS: Final = Path(__file__).parent / "data" / "patients.csv"
 WINDOW_SEGMENTS: Final = 6
 """Segments modelled to each side of the injections; eight change headline figures by less than 2 %."""
+DAY: Final = 86400.0
+"""Seconds in a day."""
 FUSED: Final = ("S1/S2",)
 """Interspaces without a space between laminae: the sacrum is one bone."""
 CORD: Final = LEVELS[: LEVELS.index("L1") + 1]
@@ -48,6 +49,8 @@ LEVELS_OF: Final = {
     **dict.fromkeys(("sac_width_min_ratio", "cord_area_min_ratio"), CORD),
 }
 """Levels one of which a window must have for a quantity to exist."""
+EPIDURAL: Final = ("epidural_pressure_needle_mmHg", "root_pressure_max_mmHg")
+"""Quantities that are the epidural pressure before anything is injected."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ def resolve(case: Case, span: tuple[str, str] | None = None, where: str = "") ->
         resolved = validate_case(tree)
         _check_levels(resolved)
         _check_approaches(resolved)
+        if resolved.anatomy.mesh is None and not resolved.anatomy.overrides:
+            check_tips(resolved, _adult())
         _check_stops(resolved)
         _check_upright(resolved)
         _check_times(resolved)
@@ -123,7 +128,13 @@ def _check_times(case: Case) -> None:
 def window(cases: Iterable[Case]) -> tuple[str, str]:
     """The one window that holds the injections and leaks of all `cases`, six segments to each side."""
     interspaces = sorted({level for case in cases for level in _levels(case)})
-    return Anatomy.from_table().window(interspaces, segments=WINDOW_SEGMENTS)
+    return _adult().window(interspaces, segments=WINDOW_SEGMENTS)
+
+
+@cache
+def _adult() -> Anatomy:
+    """The anatomy of the table."""
+    return Anatomy.from_table()
 
 
 def build_anatomy(case: Case) -> Anatomy:
@@ -237,7 +248,10 @@ def _check_needle(index: int, injection: InjectionSection, materials: Materials)
     if injection.gauge is None:
         return
     needle = needle_table()[int(injection.gauge.removesuffix("G"))]
-    drop = pressure_drop(needle, materials.rheology[injection.material.replace("-", "_")], injection.rate)
+    try:
+        drop = pressure_drop(needle, materials.rheology[injection.material.replace("-", "_")], injection.rate)
+    except ModelError as error:
+        raise InputError(f"materials.{injection.material}", "", str(error)) from None
     if drop > HIGHEST_DROP:
         raise InputError(
             f"injection.{index}.gauge",
@@ -247,16 +261,33 @@ def _check_needle(index: int, injection: InjectionSection, materials: Materials)
         )
 
 
+def _check_end(index: int, injection: InjectionSection, start: float, end: float) -> None:
+    """Refuse an injection that is planned to go on beyond any time that a case file may name."""
+    assert TIME.high is not None
+    if end <= TIME.high or math.isclose(end, TIME.high):
+        return
+    late = injection.start is not None and end - start <= TIME.high
+    key, given = ("start", TIME.format(start)) if late else ("rate", RATE.format(injection.rate))
+    raise InputError(
+        f"injection.{index}.{key}",
+        f'"{given}"',
+        f"{VOLUME.format(injection.volume)} from {start:.6g} s on would end at {end:.6g} s; "
+        f"allowed is an end within {TIME.high:g} s, which is {TIME.high / DAY:g} days",
+    )
+
+
 def _placed(index: int, injection: InjectionSection) -> str:
     """Side of an injection, refused where its approach has none."""
     key = f"injection.{index}"
     if injection.approach == "interlaminar":
         side = injection.side or "midline"
         if side == "midline" and injection.offset != 0:
-            raise InputError(
-                f"{key}.offset", f'"{OFFSET.format(injection.offset)}"', "a tip beside the midline needs a side"
-            )
-        return side
+            allowed = "a tip beside the midline needs a side"
+        elif injection.offset < 0:
+            allowed = f'it is the distance from the midline on "{side}"; allowed is at least "0 mm"'
+        else:
+            return side
+        raise InputError(f"{key}.offset", f'"{OFFSET.format(injection.offset)}"', allowed)
     if injection.side == "midline":
         raise InputError(
             f"{key}.side", '"midline"', f'allowed for the {injection.approach} approach is "left" or "right"'
@@ -268,17 +299,12 @@ def _injections(case: Case) -> list[Tree]:
     trees: list[Tree] = []
     materials = Materials.from_table(material_values(case))
     open_ended = False
-    for index, (injection, (start, _)) in enumerate(zip(case.injection, planned(case), strict=True)):
+    for index, (injection, (start, end)) in enumerate(zip(case.injection, planned(case), strict=True)):
         tree: Tree = injection.model_dump(mode="json", exclude_none=True)
         follows = injection.start is None and open_ended
+        _check_end(index, injection, start, end)
         _check_needle(index, injection, materials)
-        # Read back at once: a computed start may lie beyond what a file may hold.
         tree["start"] = TIME.format(start)
-        try:
-            TIME.parse(tree["start"])
-        except PydanticCustomError as error:
-            given = f'"{tree["start"]}", when the one before ends'
-            raise InputError(f"injection.{index}.start", given, error.message()) from error
         if follows:  # when that is, a limit decides
             del tree["start"]
         tree["side"] = _placed(index, injection)
@@ -321,17 +347,68 @@ def _check_approaches(case: Case) -> None:
             )
 
 
+def check_tips(case: Case, body: Anatomy | SpineMesh) -> None:
+    """Refuse a needle whose tip lies outside the space that its approach is to reach.
+
+    Args:
+        case: resolved.
+        body: its anatomy, or its mesh.
+
+    Raises:
+        InputError: a tip lies outside.
+    """
+    for index, injection in enumerate(case.injection):
+        key = f"injection.{index}"
+        if isinstance(body, SpineMesh) and injection.level not in body.interspace_z:
+            allowed = f"allowed is an interspace of anatomy.mesh, {', '.join(body.interspace_z)}"
+            raise InputError(f"{key}.level", f'"{injection.level}"', allowed)
+        try:
+            body.needle_tip(injection.level, injection.approach, injection.side or "midline", injection.offset)
+        except AnatomyError as error:
+            raise InputError(f"{key}.offset", f'"{OFFSET.format(injection.offset)}"', str(error)) from None
+
+
 def _check_stops(case: Case) -> None:
-    """Refuse a limit whose quantity the window does not have: it would never stop the injection."""
-    if case.anatomy.span is None:
-        return
-    first, last = (LEVELS.index(level) for level in case.anatomy.span)
-    here = LEVELS[first : last + 1]
+    """Refuse a limit that the resting patient is beyond, or whose quantity the window does not have.
+
+    The one would stop the injection before it begins, the other never.
+    """
+    rest = case.csf.epidural_pressure
+    assert rest is not None
+    for index, injection in enumerate(case.injection):
+        stop = _stop(injection)
+        if stop is None or stop.quantity not in EPIDURAL:
+            continue
+        if stop.value * MMHG <= rest or math.isclose(stop.value * MMHG, rest):
+            allowed = (
+                f'allowed is a limit above the pressure at rest, csf.epidural_pressure ("{PRESSURE.format(rest)}")'
+            )
+            raise InputError(f"injection.{index}.stop_at", f'"{injection.stop_at}"', allowed)
+    if case.anatomy.span is not None:
+        first, last = (LEVELS.index(level) for level in case.anatomy.span)
+        check_reached(case, LEVELS[first : last + 1], f"anatomy.span, {'-'.join(case.anatomy.span)}")
+
+
+def check_reached(case: Case, levels: Sequence[str], where: str, missing: Sequence[str] = ()) -> None:
+    """Refuse a limit whose quantity is not to be had: it would never stop the injection.
+
+    Args:
+        case: resolved.
+        levels: that are modelled.
+        where: what has these levels, for messages.
+        missing: quantities that are not to be had, whatever the levels.
+
+    Raises:
+        InputError: there is such a limit.
+    """
     for index, injection in enumerate(case.injection):
         limit = limits().get(injection.stop_at or "")
-        needed = () if limit is None else LEVELS_OF.get(limit.quantity, ())
-        if needed and not set(needed) & set(here):
-            allowed = f"it is of {' or '.join(needed)}, and anatomy.span, {here[0]}-{here[-1]}, has none of them"
+        if limit is None:
+            continue
+        needed = LEVELS_OF.get(limit.quantity, levels)
+        if limit.quantity in missing or not set(needed) & set(levels):
+            part = "the roots" if limit.quantity in EPIDURAL else "the cord" if needed == CORD else " or ".join(needed)
+            allowed = f"it is of {part}, and {where}, has none; allowed is a limit of what is there, or a pressure"
             raise InputError(f"injection.{index}.stop_at", f'"{injection.stop_at}"', allowed)
 
 

@@ -2,7 +2,11 @@
 
 import pytest
 
+from geometry import Anatomy, MeshSize, build_mesh, write_mesh
+
 GOOD = '[[injection]]\nlevel = "L3/L4"\nvolume = "10 mL"\n'
+LEAK = '[[leak]]\nlevel = "L3/L4"\nsite = "dorsal"\n'
+HEALTHY = 'patient = "healthy"\n'
 MISTAKES = {
     "no injection": ("", "injection: got none"),
     "empty injection": ("injection = []", "injection: got none"),
@@ -31,8 +35,53 @@ MISTAKES = {
     "missing mesh": (GOOD + "[anatomy]\nmesh = 'nowhere.msh'", "nowhere.msh"),
     "a study": (GOOD + "[sweep.vary]\n'injection.0.volume' = ['5 mL']", "bloodpatch sweep"),
     "leak that nothing sustains": (
-        GOOD + "[[leak]]\nlevel = 'L3/L4'\nsite = 'dorsal'\n[csf]\nformation = '0 mL/min'",
-        "sustains no leak",
+        GOOD + LEAK + "[csf]\nformation = '0 mL/min'",
+        'csf.formation: got "0 mL/min"; it sustains no leak',
+    ),
+    "hole that nothing sustains": (GOOD + LEAK + "hole = '22 G'\n[csf]\nformation = '0 mL/min'", "csf.formation"),
+    "hole that hardly anything sustains": (
+        GOOD + LEAK + "hole = '22 G'\n[csf]\nformation = '1e-30 mL/min'",
+        'at least "0.01 mL/min"',
+    ),
+    "leak of a healthy patient": (HEALTHY + GOOD + LEAK, 'csf.baseline_pressure: got "8.6 mmHg"; formation of'),
+    "leak at the set point": (
+        GOOD + LEAK + "[csf]\nbaseline_pressure = '8.6 mmHg'",
+        "more than 0.0026 mmHg below the set point",
+    ),
+    "leak tighter than any hole": (
+        HEALTHY + GOOD + LEAK + "conductance = '1e-20 mL/(min mmHg)'",
+        "leak.0.conductance: got",
+    ),
+    "leak that carries nothing": (
+        HEALTHY + GOOD + LEAK + "conductance = '1e-8 mL/(min mmHg)'",
+        'leak.0.conductance: got "1e-08 mL/(min mmHg)"; allowed with formation of',
+    ),
+    "leak without resistance": (GOOD + LEAK + "conductance = '1e9 mL/(min mmHg)'", "1e-09 to 1000 mL/(min mmHg)"),
+    "leak that leaves no pressure": (
+        GOOD + LEAK + "conductance = '900 mL/(min mmHg)'",
+        "are 7.7e-05 mL/(min mmHg) to 22.5 mL/(min mmHg) in all leaks together",
+    ),
+    "hole that leaves no pressure": (GOOD + LEAK + "hole = '10 G'", 'leak.0.hole: got "10 G"; allowed with'),
+    "hole that leaves another leak nothing": (
+        GOOD + LEAK.replace("dorsal", "ventral") + LEAK + "hole = '17 G'",
+        'leak.1.hole: got "17 G"; it leaves nothing',
+    ),
+    "pressure below any epidural pressure": (
+        GOOD + LEAK + "conductance = '0.5 mL/(min mmHg)'\n[csf]\nbaseline_pressure = '0.3 mmHg'",
+        "which allows no conductance with",
+    ),
+    "leak into an epidural space at the set point": (
+        GOOD + LEAK + "hole = '22 G'\n[csf]\nepidural_pressure = '8.6 mmHg'",
+        'csf.epidural_pressure: got "8.6 mmHg"; the epidural pressure',
+    ),
+    "outflow without resistance": (
+        GOOD + LEAK + "hole = '22 G'\n[csf]\noutflow_resistance = '1e-20 mmHg/(mL/min)'",
+        "csf.outflow_resistance",
+    ),
+    "two leaks at one place": (GOOD + LEAK + LEAK, "leak.1: got a second dorsal leak at L3/L4, midline, beside leak.0"),
+    "two leaks of one sleeve": (
+        GOOD + LEAK.replace("dorsal", "sleeve") + LEAK.replace("dorsal", "sleeve") + "side = 'left'",
+        "leak.1: got a second sleeve leak",
     ),
     "sleeve in the midline": (
         GOOD + "[[leak]]\nlevel = 'L3/L4'\nsite = 'sleeve'\nside = 'midline'",
@@ -51,16 +100,54 @@ MISTAKES = {
         GOOD + "stop_at = 'cord_area'\n[anatomy]\nspan = ['L2', 'S1']",
         "injection.0.stop_at",
     ),
+    "stop below the pressure at rest": (
+        GOOD + "stop_at = '2 mmHg'",
+        'injection.0.stop_at: got "2 mmHg"; allowed is a limit above the pressure at rest, csf.epidural_pressure',
+    ),
+    "stop in another unit": (GOOD + "stop_at = '30 Pa'", "injection.0.stop_at"),
+    "stop at the pressure at rest": (GOOD + "stop_at = '4.4 mmHg'", "injection.0.stop_at"),
+    "stop at roots that rest beyond it": (
+        GOOD + "stop_at = 'root_venules'\n[csf]\nbaseline_pressure = '40 mmHg'\nepidural_pressure = '35 mmHg'",
+        'injection.0.stop_at: got "root_venules"',
+    ),
     "unknown leak site": (GOOD + "[[leak]]\nlevel = 'L3/L4'\nsite = 'lateral'", '"dorsal", "ventral" or "sleeve"'),
     "unknown fluid": (GOOD + "material = 'gelatine'", '"blood", "saline" or "fibrin-glue"'),
     "negative start": (GOOD + "start = '-1 s'", "0 to 604800 s"),
     "start beyond all bounds": (
-        GOOD.replace("10 mL", "20 mL") + 'rate = "0.1 mL/h"\n' + GOOD,
-        "injection.1.start",
+        GOOD + "start = '604790 s'",
+        'injection.0.start: got "604790 s"; 10 mL from 604790 s on would end at 604820 s; allowed is an end within',
+    ),
+    "injection that hardly ends": (GOOD + "rate = '0.1 mL/day'", "injection.0.rate: got"),
+    "injection that never ends": (
+        GOOD + "rate = '1e-30 mL/min'",
+        'injection.0.rate: got "1e-30 mL/min"; 10 mL from 0 s on would end at 6e+32 s; allowed is an end',
+    ),
+    "injection that ends beyond all numbers": (GOOD + "rate = '1e-310 mL/min'", "injection.0.rate"),
+    "injections that end too late together": (
+        GOOD + "rate = '0.06 mL/h'\n" + GOOD + "rate = '1 mL/h'",
+        "injection.1.rate",
+    ),
+    "tip on the other side": (GOOD + "side = 'left'\noffset = '-3 mm'", 'injection.0.offset: got "-3 mm"'),
+    "tip outside the canal": (
+        GOOD + "side = 'left'\noffset = '29 mm'",
+        'injection.0.offset: got "29 mm"; L3/L4: an interlaminar tip 29.0 mm from the midline is outside',
+    ),
+    "tip outside a canal of one's own": (
+        GOOD + "side = 'left'\noffset = '29 mm'\n[anatomy.overrides.L3]\nsac_ap = '13 mm'",
+        'injection.0.offset: got "29 mm"',
+    ),
+    "tip outside the foramen": (
+        GOOD + "approach = 'foraminal'\noffset = '-29 mm'",
+        'injection.0.offset: got "-29 mm"; L3/L4: a foraminal tip',
     ),
     "gauge in superscript": (GOOD + "gauge = '²² G'", "10 G to 34 G"),
     "output after the end": (GOOD + "[output]\ntimes = ['1 min', '3 h']", "output.times.1"),
     "needle too thin": (GOOD + "gauge = '30 G'", "what a hand can press"),
+    "needle far too thin": (
+        GOOD + "gauge = '34 G'\nmaterial = 'saline'\nrate = '1000 mL/min'",
+        'injection.0.gauge: got "34 G"; saline at 1000 mL/min takes',
+    ),
+    "needle far too slow": (GOOD + "gauge = '10 G'\nrate = '1e-5 mL/min'", 'injection.0.rate: got "1e-05 mL/min"'),
     "standing up upright": (
         "posture = 'upright'\n" + GOOD + "[output]\nupright = true",
         "output.upright: got true with posture upright",
@@ -83,6 +170,33 @@ def test_run_refuses(name, command, tmp_path):
     assert said in called.err
     assert called.err.count("\n") == 1
     assert "Traceback" not in called.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def own_mesh(tmp_path_factory):
+    """A mesh of the user's own, of L2 to L4, which the cord does not reach."""
+    path = tmp_path_factory.mktemp("own") / "spine.msh"
+    write_mesh(build_mesh(Anatomy.from_table(), ("L2", "L4"), MeshSize.named("draft")), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD + "stop_at = 'cord_area'", 'injection.0.stop_at: got "cord_area"; it is of the cord, and anatomy.mesh'),
+        (GOOD + "side = 'left'\noffset = '29 mm'", 'injection.0.offset: got "29 mm"'),
+        (GOOD.replace("L3/L4", "T8/T9"), 'injection.0.level: got "T8/T9"; allowed is an interspace of anatomy.mesh'),
+        (GOOD + LEAK.replace("L3/L4", "T8/T9"), "leak.0: got a dorsal leak at T8/T9, midline"),
+    ],
+    ids=["stop", "offset", "level", "leak"],
+)
+def test_run_refuses_what_a_mesh_of_ones_own_lacks(text, said, own_mesh, command, tmp_path):
+    path = tmp_path / "case.toml"
+    path.write_text(f"{text}\n[anatomy]\nmesh = '{own_mesh}'\n", encoding="utf-8")
+    called = command("run", path, "--out", tmp_path / "out")
+    assert (called.status, called.err.count("\n")) == (2, 1)
+    assert said in called.err
     assert not (tmp_path / "out").exists()
 
 

@@ -118,7 +118,7 @@ def test_numbers_that_mean_the_same_are_the_same_case():
         ({"patient": "sih"}, "patient", r"\[\[leak\]\]"),
         ({"leak": [LEAK | {"site": "sleeve", "side": "midline"}]}, "leak.0.side", "left"),
         ({"leak": [LEAK | {"level": "C3/C4"}], "anatomy": {"span": ["T10", "S2"]}}, "leak.0.level", "within"),
-        ({"leak": [LEAK], "csf": {"formation": "0 mL/min"}}, "csf.baseline_pressure", "sustains no leak"),
+        ({"leak": [LEAK], "csf": {"formation": "0 mL/min"}}, "csf.formation", "sustains no leak"),
         ({"leak": [LEAK], "csf": {"baseline_pressure": "9 mmHg"}}, "csf.baseline_pressure", "below the set point"),
         (
             {"leak": [LEAK | {"conductance": "0.01 mL/(min mmHg)"}], "csf": {"baseline_pressure": "3 mmHg"}},
