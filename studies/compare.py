@@ -31,6 +31,7 @@ from studies.protocols import (
     is_pratt,
     is_volume_and_level,
     merged,
+    of_one_model,
     outcomes,
     read_compression,
     read_higuchi,
@@ -73,7 +74,8 @@ class Line:
     Attributes:
         predicted_low, predicted_high: over the times of reading, or the runs, interspaces and thresholds that it may be
             of; NaN where there is one of each.
-        predicted_sd: what the fit leaves open of the prediction; NaN where it is not known.
+        predicted_sd: what the fit leaves open of the prediction; NaN where it is not known, as of spread, which counts
+            whole slabs.
         predicted_at_share_032, predicted_at_share_069: the prediction at these spinal shares of the compliance, by the
             ratios of the production case; NaN where they say nothing.
         predicted_network_low, predicted_network_high: the prediction over the network's invented stiffness, likewise.
@@ -191,7 +193,8 @@ def gather(folder: Path) -> Comparison:
     pratt = [item for item in found if is_pratt(item.case) and read_pratt(item)]
     displaced = merged(map(read_higuchi, higuchi))
     static = merged(reading for item in pratt for reading in read_pratt(item))
-    study = [item for item in found if is_volume_and_level(item.case)]
+    alike = [item for item in found if is_volume_and_level(item.case)]
+    study = of_one_model(alike)
     missing = [_how("displaced CSF (Higuchi 2005)", "higuchi", folder)] if not displaced else []
     missing += [_how("static epidural pressure (Pratt 2014)", "pratt", folder)] if not static else []
     missing += [_how("study of volume and level", "demo", folder)] if not study else []
@@ -205,7 +208,8 @@ def gather(folder: Path) -> Comparison:
     ]
     whole = [item for item in study if item.state == "done"]  # what stopped early has not received its volume
     lines += [line for quantity in SPREADS for line in _from_study(quantity, whole, SPREAD_READERS)]
-    lines += [line for quantity in COMPRESSION for line in _from_study(quantity, whole, (read_compression,))]
+    compressed = [item for item in alike if item.state == "done"]  # a time, of whatever window and mesh
+    lines += [line for quantity in COMPRESSION for line in _from_study(quantity, compressed, (read_compression,))]
     return Comparison(
         lines=tuple(lines),
         displaced=tuple(displaced),
@@ -321,7 +325,7 @@ def _line(row: Measurement, reading: Reading | None, null: float, source: _Sourc
         predicted=predicted,
         predicted_low=low,
         predicted_high=high,
-        predicted_sd=predicted_sd(row.id) if reading and source.fitted else math.nan,
+        predicted_sd=predicted_sd(row.id) if reading and source.fitted and row.quantity not in SPREADS else math.nan,
         predicted_at_share_032=shares[0],
         predicted_at_share_069=shares[1],
         predicted_network_low=network[0],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,6 +53,11 @@ class Outcome:
     def level(self) -> str:
         """Interspace of the first injection."""
         return self.case.injection[0].level
+
+    @property
+    def model(self) -> tuple[object, ...]:
+        """Window, anatomy and mesh: pressures and displaced CSF of another are not those of a point between volumes."""
+        return self.case.anatomy.span, self.case.anatomy.table, self.case.anatomy.mesh, self.case.mesh.size
 
     @cached_property
     def recorded(self) -> Recorded:
@@ -152,9 +158,26 @@ def is_pratt(case: Case) -> bool:
 
 def is_volume_and_level(case: Case) -> bool:
     """One interlaminar injection of blood without a leak, headache after dural puncture: of the study of both."""
-    if not as_in_patients(case) or len(case.injection) != 1 or case.patient != "pdph" or case.leak:
-        return False
-    return case.injection[0].material == "blood" and case.injection[0].approach == "interlaminar"
+    alone = is_patch(case) and case.patient == "pdph" and not case.leak
+    return alone and case.injection[0].approach == "interlaminar"
+
+
+def of_one_model(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Those of the window, anatomy and mesh that most of them have: what may be held together and interpolated."""
+    found = list(outcomes)
+    counts = Counter(item.model for item in found)
+    most = max(counts, key=lambda model: counts[model], default=None)
+    return [item for item in found if item.model == most]
+
+
+def is_patch(case: Case) -> bool:
+    """One injection of blood, the patient lying, everything acting."""
+    return (
+        as_in_patients(case)
+        and len(case.injection) == 1
+        and case.injection[0].material == "blood"
+        and case.patient in ("pdph", "sih")
+    )
 
 
 def read_higuchi(outcome: Outcome) -> Reading:
@@ -226,13 +249,13 @@ LEAST_POINTS: Final = 3
 def read_spread(outcome: Outcome, quantity: str, threshold: str = "") -> float:
     """Segments reached to both sides together, or to one; NaN where the run has none.
 
-    Both together are those of blood, looked at later: at the end of the run. One side's are those of contrast, which is
-    screened while it goes in: at the end of the injection. The threshold of what counts as reached is the fixed one, or
-    that of a suffix of `fem.quantities.THRESHOLD_BAND`.
+    Both together are those of blood, looked at later: at the end of the run, after ten minutes in the study. One side's
+    are those of contrast, which is screened while it goes in: at the end of the injection. The threshold of what counts
+    as reached is the fixed one, or that of a suffix of `fem.quantities.THRESHOLD_BAND`.
     """
     if quantity != "spread_segments":
         return outcome.at(f"{quantity}{threshold}", end_of_injection(outcome.case))
-    return sum(outcome.number(f"spread_{way}_segments{threshold}") for way in ("cranial", "caudal"))
+    return sum(outcome.last(f"spread_{way}_segments{threshold}") for way in ("cranial", "caudal"))
 
 
 def read_compression(outcome: Outcome, quantity: str) -> float:

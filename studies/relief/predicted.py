@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fem.quantities import THRESHOLD_BAND
 from studies.case import INTERSPACES
-from studies.protocols import Outcome, as_in_patients
+from studies.protocols import Outcome, is_patch, of_one_model
 from studies.recorded import Recorded
 from studies.relief.data import ReliefRow, primary
 from studies.spinalshare import applies, at_shares
@@ -54,9 +56,11 @@ class Prediction:
             give a share of their own.
         half_decay: time to half of that rise [s], over the runs that reached it; None where none did.
         half_decay_open: some of the runs ended before half of their rise was gone.
-        coverage: share of the leak covered when the runs end [1]; None where no run of the row's own patient has a
-            leak that fits.
-        volume_mL: range of the volume that was integrated over.
+        coverage: share of the leak covered when the runs end [1], with its ends over the thresholds of what counts as
+            covered, too; None where no run of the row's own patient has a leak that fits.
+        volume_mL: range of the volume that the rise was integrated over.
+        cut: the row's volumes reach beyond what was computed, so that the rise is of a part of them.
+        coverage_cut: so is the coverage.
         assumed_volume: not reported: the range, or an end of it, is that of all reported volumes, or recalled.
         stand_in: rise and half decay are of the other patient, because no run of this one fits.
         words: what was left out or put in its place, empty if nothing.
@@ -69,6 +73,8 @@ class Prediction:
     half_decay_open: bool
     coverage: Band | None
     volume_mL: tuple[float, float]
+    cut: bool
+    coverage_cut: bool
     assumed_volume: bool
     stand_in: bool
     words: str
@@ -76,17 +82,10 @@ class Prediction:
 
 
 def usable(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """Runs that stand for a patch: one injection of blood, finished, with a rise."""
-    return [
-        item
-        for item in outcomes
-        if as_in_patients(item.case)
-        and len(item.case.injection) == 1
-        and item.case.injection[0].material == "blood"
-        and item.case.patient in PATIENTS.values()
-        and item.state == "done"
-        and math.isfinite(item.number(RISE))
-    ]
+    """Runs that stand for a patch: one injection of blood, finished, with a rise; those without a leak of one model."""
+    runs = [item for item in outcomes if is_patch(item.case) and item.state == "done"]
+    runs = [item for item in runs if math.isfinite(item.number(RISE))]
+    return of_one_model(item for item in runs if not item.case.leak) + [item for item in runs if item.case.leak]
 
 
 def stated_range(rows: Sequence[ReliefRow], syndrome: str) -> tuple[float, float]:
@@ -121,8 +120,8 @@ def predict(row: ReliefRow, rows: Sequence[ReliefRow], runs: Sequence[Outcome]) 
     if row.control_kind:
         nothing = Band(0.0, 0.0, 0.0)
         return Prediction(
-            nothing, (0.0, 0.0), None, half_decay_open=False, coverage=None, volume_mL=(0.0, 0.0), assumed_volume=False,
-            stand_in=False, words="",
+            nothing, (0.0, 0.0), None, half_decay_open=False, coverage=None, volume_mL=(0.0, 0.0), cut=False,
+            coverage_cut=False, assumed_volume=False, stand_in=False, words="",
         )  # fmt: skip
     low, high = volume_range(row, rows)
     own = _own(row, runs)
@@ -137,17 +136,17 @@ def predict(row: ReliefRow, rows: Sequence[ReliefRow], runs: Sequence[Outcome]) 
     if isinstance(pressing, str):
         return pressing
     decays = pressing.values(lambda run: run.number(DECAY))
-    covering = _span(row, leaking, low, high)
-    covered = None if isinstance(covering, str) else _band(covering.values(_left_covered, untreated=0.0))
+    covering = _span(row, leaking, low, high, below=False)
+    covered = None if isinstance(covering, str) else _covered(covering)
     words = ["injected at several sites, predicted as one site"] if row.sites_at_once == "several" else []
     words += ["predicted with another patient"] if stand_in else []
     words += pressing.words
     still_raised = np.isnan(decays)
     if still_raised.any():
         words.append("half decay not reached" + ("" if still_raised.all() else " everywhere"))
-    if covered is None and any(run.case.leak for run in runs):
-        words.append("leak coverage not computed")
-    elif not isinstance(covering, str):
+    if isinstance(covering, str):
+        words += [f"leak coverage not computed: {covering}"] if any(run.case.leak for run in runs) else []
+    else:
         words += [f"leak coverage: {text}" for text in covering.words if text not in pressing.words]
     rises = pressing.values(lambda run: run.number(RISE), untreated=0.0)
     rise = Band(float(rises.mean()), float(rises.min()), float(rises.max()))
@@ -158,6 +157,8 @@ def predict(row: ReliefRow, rows: Sequence[ReliefRow], runs: Sequence[Outcome]) 
         half_decay_open=bool(still_raised.any()),
         coverage=covered,
         volume_mL=(float(pressing.volumes[0]), float(pressing.volumes[-1])),
+        cut=pressing.cut,
+        coverage_cut=not isinstance(covering, str) and covering.cut,
         assumed_volume=row.volume_basis != "reported",
         stand_in=stand_in,
         words="; ".join(words),
@@ -183,10 +184,11 @@ def _aimed_alike(row: ReliefRow, run: Outcome) -> bool:
 
 @dataclass(frozen=True)
 class _Span:
-    """Runs that stand for a row, by place, and the volumes [mL] over which they are integrated."""
+    """Runs that stand for a row, by place, and the volumes [mL] over which they are integrated: the row's, or a cut."""
 
     places: tuple[tuple[Outcome, ...], ...]
     volumes: NDArray[np.float64]
+    cut: bool
     words: tuple[str, ...]
 
     @property
@@ -201,20 +203,33 @@ class _Span:
         return np.array([np.interp(self.volumes, *_curve(place, read, untreated)) for place in self.places])
 
 
-def _span(row: ReliefRow, runs: Sequence[Outcome], low: float, high: float) -> _Span | str:
-    """Where the row was injected and how far that was computed, or why it cannot be told."""
+def _span(row: ReliefRow, runs: Sequence[Outcome], low: float, high: float, below: bool = True) -> _Span | str:
+    """Where the row was injected and how far that was computed, or why it cannot be told.
+
+    Args:
+        row: a published row.
+        runs: those that may stand for it.
+        low: smallest of its volumes [mL].
+        high: largest of them [mL].
+        below: whether volumes below the smallest computed one can be told.
+    """
     places, words = _places(row, runs)
     if not places:
         return f"no run at {_named(row.sites)}"
     top = max(run.volume_mL for place in places for run in place)
     if low > top + TOLERANCE_ML:
         return f"{low:g} mL is more than was computed ({top:g} mL)"
-    reached = min(high, top)
+    bottom = 0.0 if below else max(min(run.volume_mL for run in place) for place in places)
+    if high < bottom - TOLERANCE_ML:
+        return f"{high:g} mL is less than was computed ({bottom:g} mL)"
+    begun, reached = max(low, bottom), min(high, top)
     # A place that was not computed so far would cut the range of all.
     far = tuple(place for place in places if max(run.volume_mL for run in place) >= reached - TOLERANCE_ML)
     words += [f"computed to {top:g} mL only"] if reached < high - TOLERANCE_ML else []
+    words += [f"computed from {bottom:g} mL only"] if begun > low + TOLERANCE_ML else []
     words += [f"{len(places) - len(far)} of {len(places)} places not computed so far"] if len(far) < len(places) else []
-    return _Span(far, np.linspace(low, reached, POINTS, dtype=np.float64), tuple(words))
+    cut = reached - begun < high - low - TOLERANCE_ML
+    return _Span(far, np.linspace(begun, reached, POINTS, dtype=np.float64), cut, tuple(words))
 
 
 def _places(row: ReliefRow, runs: Sequence[Outcome]) -> tuple[list[tuple[Outcome, ...]], list[str]]:
@@ -229,6 +244,8 @@ def _places(row: ReliefRow, runs: Sequence[Outcome]) -> tuple[list[tuple[Outcome
             found = [run for run in usual if INTERSPACES.index(run.level) in (first - 1, last + 1)]
             beside = sorted({run.level for run in found}, key=INTERSPACES.index)
             words.append(f"no run at {_named([site])}" + (f", predicted at {' and '.join(beside)}" if found else ""))
+        elif first < last and len({run.level for run in found}) == 1:
+            words.append(f"{_named([site])} predicted at {found[0].level} alone")
         for run in found:
             leaks = (f"{leak.level} {leak.site} {leak.side}" for leak in run.case.leak)
             groups.setdefault((run.level, run.case.injection[0].approach, *leaks), []).append(run)
@@ -250,9 +267,20 @@ def _curve(
     return volumes, [sum(points[volume]) / len(points[volume]) for volume in volumes]
 
 
-def _left_covered(run: Outcome) -> float:
-    """Share of the leak that is covered when the run ends [1]: clot that has been washed away by then plugs nothing."""
-    return run.last(COVERAGE)
+def _covered(span: _Span) -> Band | None:
+    """Share of the leak that is covered when the runs end [1]: clot that has been washed away by then plugs nothing.
+
+    Coverage is all or nothing in most runs, so that its mean is rather a share of places and volumes; its ends are over
+    the thresholds of what counts as covered, too.
+    """
+    found = _band(span.values(partial(_last, COVERAGE)))
+    others = [_band(span.values(partial(_last, f"{COVERAGE}{suffix}"))) for suffix in THRESHOLD_BAND]
+    bands = [found, *filter(None, others)] if found else []
+    return found and Band(found.value, min(band.low for band in bands if band), max(band.high for band in bands if band))
+
+
+def _last(name: str, run: Outcome) -> float:
+    return run.last(name)
 
 
 def _band(values: NDArray[np.float64]) -> Band | None:
@@ -286,17 +314,22 @@ class Held:
         """
         if self.prediction is None:
             return "not predicted"
-        return "predicted with another patient" if self.prediction.stand_in else self._volume_left_out(any_volume)
+        if self.prediction.stand_in:
+            return "predicted with another patient"
+        return self._volume_left_out(self.prediction.cut, any_volume)
 
     def coverage_left_out(self, any_volume: bool = False) -> str:
         """Why the leak coverage may not enter a rank correlation; empty where it may."""
         if self.prediction is None or self.prediction.coverage is None:
             return "without a computed coverage"
-        return self._volume_left_out(any_volume)
+        return self._volume_left_out(self.prediction.coverage_cut, any_volume)
 
-    def _volume_left_out(self, any_volume: bool) -> str:
-        assumed = self.prediction is not None and self.prediction.assumed_volume
-        return "without a reported volume" if assumed and not any_volume else ""
+    def _volume_left_out(self, cut: bool, any_volume: bool) -> str:
+        if any_volume:
+            return ""
+        if self.prediction is not None and self.prediction.assumed_volume:
+            return "without a reported volume"
+        return "computed for a part of its volumes only" if cut else ""
 
     @property
     def comparable(self) -> bool:

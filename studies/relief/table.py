@@ -266,7 +266,10 @@ def _window(name: str, window: str, members: Sequence[Held], plug_modelled: bool
     parts = (
         f"pressure: {_pressure(treated, window)}",
         f"plug: {_plug(covered, plug_modelled)}",
-        f"relief {_between([item.row.relief_pct for item in treated], '.0f')} % in {_rows(treated)}",
+        ", ".join(
+            f"{WORDS[name]} {_between([item.row.relief_pct for item in alike], '.0f')} % in {_rows(alike)}"
+            for name, alike in _by_endpoint(treated).items()
+        ),
         f"without a patch: {bare}" if bare else "no control",
         f"neither explains {', or '.join(neither)}" if neither else "",
     )
@@ -276,13 +279,25 @@ def _window(name: str, window: str, members: Sequence[Held], plug_modelled: bool
 def _neither(treated: Sequence[Held], controls: Sequence[ReliefRow], window: str) -> list[str]:
     """What neither mechanism explains, as far as the predictions tell."""
     said = ["the relief without a patch"] if any(row.relief_pct > 0 for row in controls) else []
-    covered = [item.coverage for item in treated if not math.isnan(item.coverage)]
-    if len(covered) == len(treated) > 1 and max(covered) - min(covered) < SAME:
+    if any(_covered_alike(alike) for alike in _by_endpoint(treated).values()):
         said.append("why relief differs where the leak is covered alike")
     bare = [item.row.relief_pct for item in treated if item.coverage < COVERED]
     if bare and _gone(treated, window):
         said.append(f"the relief of up to {max(bare):.0f} % where less than half of the leak is covered")
     return said
+
+
+def _by_endpoint(treated: Sequence[Held]) -> dict[str, list[Held]]:
+    """Rows by class of their endpoint: relief of one class says nothing beside that of another."""
+    classes = {name: [item for item in treated if item.row.endpoint_class == name] for name in ENDPOINTS}
+    return {name: alike for name, alike in classes.items() if alike}
+
+
+def _covered_alike(alike: Sequence[Held]) -> bool:
+    """Whether rows of one endpoint differ in their relief and not in the coverage of their leaks."""
+    covered = [item.coverage for item in alike]
+    relief = {item.row.relief_pct for item in alike}
+    return len(relief) > 1 and not any(map(math.isnan, covered)) and max(covered) - min(covered) < SAME
 
 
 def _rows(members: Sequence[Held]) -> str:

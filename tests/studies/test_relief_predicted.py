@@ -1,5 +1,6 @@
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from studies.case import Case
+from studies.case import Case, MeshSection
 from studies.plot.style import styled
 from studies.protocols import Outcome
 from studies.relief.data import primary, relief_rows
-from studies.relief.figure import COVERAGE, DURATION, RISE, SHARE_BAR, _spread, relief_figure, relief_figures
+from studies.relief.figure import COVERAGE, DURATION, RISE, ROOM, SHARE_BAR, _spread, relief_figure, relief_figures
 from studies.relief.predicted import hold, predict, stated_range, usable, volume_range
 from studies.relief.table import POOLED, explained, intervals, pairs, row_table, strata, stratum_table
 from studies.spinalshare import ratios
@@ -127,11 +128,12 @@ def test_pooled_strata_mix_endpoints_and_volumes_and_say_so():
 
 
 def test_the_verdict_gives_the_reason_for_which_sets_are_left_out():
-    runs = [*RUNS, *(leaking("sih", "L2/L3", "T9/T10", v) for v in (5.0, 30.0))]
+    runs = [*RUNS, *(leaking("sih", "L2/L3", "T9/T10", v) for v in (5.0, 70.0))]
     frame = stratum_table(hold(ROWS, runs)).set_index(["syndrome", "window", "targeting", "endpoint_class"])
     verdict = frame["verdict"]
-    assert verdict[("PDPH", "lasting", "blind", "no_repeat")] == (
-        "cannot tell: 2 of at least 8 sets; left out: 4 without a reported volume"
+    assert verdict[("PDPH", "lasting", "blind", "no_repeat")] == (  # runs end at 30 mL
+        "cannot tell: 1 of at least 8 sets; left out: 1 computed for a part of its volumes only, "
+        "4 without a reported volume"
     )
     # Martin is predicted with his own patient, Seoul's two sites with none.
     assert verdict[("SIH", "lasting", "blind", "no_repeat")] == (
@@ -193,7 +195,8 @@ def test_each_syndrome_and_window_has_its_own_line():
         "a rise of 3.8 to 6.0 mmHg, half of it gone after at most 10.0 min, before the outcomes (2 h or later)" in early
     )
     assert "100 % of the leak covered" in early
-    assert "relief 33 to 91 % in 4 rows; without a patch: van Kooten 2008 conservative 10 %" in early
+    assert "no further patch" not in early
+    assert "without a patch: van Kooten 2008 conservative 10 %" in early
     assert "neither explains the relief without a patch, or why relief differs where the leak is covered alike" in early
     assert "before the outcomes" not in lines["SIH, time not stated"]
     assert "25 % of the leak covered" in lines["SIH, lasting"]
@@ -288,7 +291,9 @@ def test_in_spontaneous_hypotension_blind_rows_take_runs_that_are_not_aimed_and_
     assert lone["piechowiak-short"].prediction.rise.value == pytest.approx(50.0)
     assert lone["piechowiak-short"].prediction.stand_in
     assert lone["piechowiak-short"].prediction.coverage is None
-    assert lone["piechowiak-short"].words == "predicted with another patient; leak coverage not computed"
+    assert lone["piechowiak-short"].words == (
+        "predicted with another patient; leak coverage not computed: no run at C7/T1 to L5/S1"
+    )
     assert not lone["martin"].comparable
     assert math.isnan(lone["martin"].coverage)
 
@@ -303,7 +308,7 @@ def test_places_of_one_needle_and_several_leaks_keep_their_range():
 def test_duration_and_coverage_are_integrated_over_the_volumes_as_the_rise_is():
     decays = {10.0: 100.0, 20.0: 300.0}
     runs = [run("L3/L4", v, v, csf_pressure_half_decay_s=decays[v]) for v in decays]
-    runs += [leaking("pdph", "L3/L4", "L3/L4", 20.0, leak_coverage=0.8)]
+    runs += [leaking("pdph", "L3/L4", "L3/L4", v, leak_coverage=c) for v, c in ((10.0, 0.4), (20.0, 0.8))]
     found = predict(BY_NAME["taivainen-early"], ROWS, runs)  # 10 to 15 mL
     assert (found.half_decay.value, found.half_decay.low, found.half_decay.high) == pytest.approx((150.0, 100.0, 200.0))
     assert (found.coverage.value, found.coverage.low, found.coverage.high) == pytest.approx((0.5, 0.4, 0.6))
@@ -311,9 +316,48 @@ def test_duration_and_coverage_are_integrated_over_the_volumes_as_the_rise_is():
     runs[1].summary["csf_pressure_half_decay_s"] = math.nan
     found = predict(BY_NAME["taivainen-early"], ROWS, runs)
     assert (found.half_decay.low, found.half_decay.high) == pytest.approx((100.0, 100.0))
-    assert found.words == "half decay not reached everywhere"
+    assert found.words == "L2/L3 to L4/L5 predicted at L3/L4 alone; half decay not reached everywhere"
     runs[0].summary["csf_pressure_half_decay_s"] = math.nan
     assert predict(BY_NAME["taivainen-early"], ROWS, runs).half_decay is None
+
+
+def test_coverage_is_told_of_computed_volumes_only():
+    closed = [run("L3/L4", v, v) for v in (10.0, 20.0)]
+    from_12 = [leaking("pdph", "L3/L4", "L3/L4", v, leak_coverage=1.0) for v in (12.0, 20.0)]
+    found = predict(BY_NAME["taivainen-early"], ROWS, [*closed, *from_12])  # 10 to 15 mL
+    assert (found.coverage.low, found.coverage.high) == (1.0, 1.0)
+    assert found.coverage_cut
+    assert not found.cut
+    assert "leak coverage: computed from 12 mL only" in found.words
+    none = predict(BY_NAME["taivainen-early"], ROWS, [*closed, from_12[-1]])
+    assert none.coverage is None
+    assert "leak coverage not computed: 15 mL is less than was computed (20 mL)" in none.words
+
+
+def test_the_ends_of_a_coverage_are_over_the_thresholds_of_what_counts_as_covered():
+    known = leaking("pdph", "L3/L4", "L3/L4", 20.0, leak_coverage=0.2)
+    known.series["leak_coverage_at_5_percent"] = 1.0
+    known.series["leak_coverage_at_15_percent"] = 0.0
+    found = predict(BY_NAME["paech-20"], ROWS, [run("L3/L4", 20.0, 6.0), known]).coverage
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0, 1.0))
+
+
+def test_a_row_whose_volumes_were_computed_in_part_is_not_one_with_a_reported_volume():
+    runs = [leaking("sih", "L2/L3", "T9/T10", v, csf_pressure_rise_mmHg=7.0, leak_coverage=1.0) for v in (3.0, 30.0)]
+    (martin,) = (item for item in hold(ROWS, runs) if item.row.row_id == "martin")  # 22.1 to 68.5 mL
+    assert martin.prediction.cut
+    assert martin.prediction.volume_mL == pytest.approx((22.1, 30.0))
+    assert martin.rise_left_out() == martin.coverage_left_out() == "computed for a part of its volumes only"
+    assert not martin.rise_left_out(any_volume=True)
+
+
+def test_runs_without_a_leak_are_those_of_one_window_and_mesh():
+    study = [run("L3/L4", v, v) for v in (10.0, 20.0)]
+    other = run("L3/L4", 19.0, 99.0)
+    other = replace(other, case=other.case.model_copy(update={"mesh": MeshSection(size="default")}))
+    leak = leaking("sih", "L2/L3", "T9/T10", 5.0)
+    study = [replace(item, case=item.case.model_copy(update={"mesh": MeshSection(size="draft")})) for item in study]
+    assert usable([*study, other, leak]) == [*study, leak]
 
 
 def test_a_level_without_runs_is_predicted_at_the_interspaces_beside_it():
@@ -368,7 +412,8 @@ def test_every_axis_begins_where_its_markers_may_stand_and_names_controls(tmp_pa
             figure.savefig(tmp_path / f"{name}.png")
     for axis in (RISE, DURATION, COVERAGE):
         panel = drawn[axis.name][0].axes[0]
-        assert panel.get_xlim()[0] == axis.left
+        left, right = panel.get_xlim()
+        assert left == (pytest.approx(-ROOM * right) if axis.control is not None else 0.0)
         assert len({other.get_xlim() for other in drawn[axis.name][0].axes[:6]}) == 1
         assert axis.right in (None, panel.get_xlim()[1])
         texts = [text.get_text() for text in panel.texts]

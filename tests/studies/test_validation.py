@@ -114,13 +114,13 @@ def test_compression_is_read_where_the_area_is_back():
 def test_contrast_is_read_at_the_end_of_the_injection_and_blood_at_that_of_the_run():
     series = pd.DataFrame(
         {
-            "time_s": [0.0, 15.0, 315.0],
-            "spread_cranial_segments": [0.0, 1.3, 2.3],
-            "spread_caudal_segments": [0.0, 1.2, 1.9],
+            "time_s": [0.0, 15.0, 200.0, 315.0],
+            "spread_cranial_segments": [0.0, 1.3, 2.5, 2.3],
+            "spread_caudal_segments": [0.0, 1.2, 2.0, 1.9],
         }
     )
     item = outcome("L3/L4", 5, series)
-    item.summary.update(spread_cranial_segments=2.3, spread_caudal_segments=1.9)
+    item.summary.update(spread_cranial_segments=2.5, spread_caudal_segments=2.0)  # the largest of the run
     assert end_of_injection(item.case, 0) == pytest.approx(15.0)
     assert read_spread(item, "spread_cranial_segments") == pytest.approx(1.3)
     assert read_spread(item, "spread_caudal_segments") == pytest.approx(1.2)
