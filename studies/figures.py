@@ -6,19 +6,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mode
 from textwrap import fill
 from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from studies import networkband
 from studies.calibrate.outcome import uncertainty_note
 from studies.clinical import measurements, null_displaced, null_pressure, pratt
 from studies.compare import Comparison, Line
 from studies.plot.style import GREY, LINES, colours, styled
-from studies.protocols import DISPLACED, ML, STATIC_RISE, Outcome
+from studies.protocols import DISPLACED, STATIC_RISE, Outcome
 from studies.recorded import BETWEEN, Recorded, mesh_notes, versions
 from studies.relief.data import relief_rows
 from studies.relief.figure import relief_figures
@@ -27,6 +29,9 @@ from studies.resolve import end_of_injection
 from studies.spinalshare import applies, at_shares, ratios, version_note
 
 MOST_COLUMNS: Final = 4
+STOPPED: Final[dict[str, Any]] = {"ls": "none", "marker": "x", "ms": 6.0, "mew": 1.8, "zorder": 4}
+"""The mark at the end of a run that did not finish."""
+
 NOTE_LETTERS: Final = 17
 """Letters of the note below a figure that an inch of it holds."""
 
@@ -57,7 +62,8 @@ def draw(comparison: Comparison, folder: Path) -> list[Drawn]:
             words = f"{_STUDY}{share_words(study)}"
             finished = [item.recorded for item in comparison.study if item.state == "done"]
             made.append(("volume_and_level", words, _study(comparison), finished, ""))
-            made.append(("time_course", _TIME, _time_course(comparison), study, ""))
+            stopped = _STOPPED if len(finished) < len(study) else ""
+            made.append(("time_course", f"{_TIME}{stopped}", _time_course(comparison), study, ""))
         if comparison.relief:
             ran = comparison.relief_runs
             for name, (figure, words) in relief_figures(comparison.relief, relief_rows()).items():
@@ -89,6 +95,9 @@ _STUDY = (
     "Hollow markers: Pratt's lumbar fit (2014), for scale."
 )
 _TIME = "Cranial CSF pressure over time for each volume, by interspace. Lines: model."
+_STOPPED = (
+    " Cross: the run stopped there, before its volume was in or its follow-up was over; what follows is not known."
+)
 
 
 def share_words(runs: Sequence[Recorded]) -> str:
@@ -247,6 +256,12 @@ def _study(comparison: Comparison) -> Figure:
 
 def _time_course(comparison: Comparison) -> Figure:
     levels = _by_level(comparison.study)
+    # One look per volume in all panels, which need not hold the same volumes.
+    volumes = sorted({item.volume_mL for item in comparison.study})
+    looks: dict[float, dict[str, Any]] = {
+        volume: {"color": colour, "ls": LINES[index % len(LINES)]}
+        for index, (volume, colour) in enumerate(zip(volumes, colours(len(volumes)), strict=True))
+    }
     columns = min(len(levels), MOST_COLUMNS)
     rows = math.ceil(len(levels) / columns)
     figure = Figure(figsize=(max(7.2 / 2 * min(columns, 2), 2.4 * columns, 5.0), 3.0 * rows + 0.4))
@@ -254,24 +269,27 @@ def _time_course(comparison: Comparison) -> Figure:
     for axes in grid.flat[len(levels) :]:
         axes.set_visible(False)
     for axes, (level, items) in zip(grid.flat, levels.items(), strict=False):
-        for index, item in enumerate(items):
-            axes.plot(
-                item.series["time_s"] / 60,
-                item.series["csf_pressure_mmHg"],
-                ls=LINES[index % len(LINES)],
-                color=f"C{index}",
-                label=f"{item.case.injection[0].volume / ML:g} mL"
-                + ("" if item.state == "done" else f" ({item.state})"),
-            )
-            axes.axvline(end_of_injection(item.case, 0) / 60, color=f"C{index}", lw=0.5)
-        axes.set(title=level, xlim=(0, None))
+        for item in items:
+            look = looks[item.volume_mL]
+            time, pressure = (item.series[name].to_numpy(float) for name in ("time_s", "csf_pressure_mmHg"))
+            axes.plot(time / 60, pressure, **look)
+            end = end_of_injection(item.case)
+            if time[-1] >= end - 1e-6:
+                axes.axvline(end / 60, color=look["color"], lw=0.5)
+            if item.state != "done":
+                axes.plot(time[-1] / 60, pressure[-1], color=look["color"], **STOPPED)
+        axes.set_title(level)
+    # As long as most are followed: a run of days would leave the others no width.
+    usual = mode(item.case.time.follow_up for item in comparison.study)
+    ends = [end_of_injection(i.case) + usual for i in comparison.study if i.case.time.follow_up == usual]
+    grid.flat[0].set_xlim(0, 1.02 * max(ends) / 60)
     for axes in grid[-1]:
         axes.set_xlabel("time [min]")
     for axes in grid[:, 0]:
         axes.set_ylabel("CSF, cranial [mmHg]")
-    named: dict[str, Any] = {}
-    for axes in grid.flat:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            named.setdefault(label, handle)
-    figure.legend(named.values(), named, loc="outside upper center", ncols=5, title="volume; thin: end of injection")
+    handles = [Line2D([], [], label=f"{volume:g} mL", **look) for volume, look in looks.items()]
+    states = sorted({item.state for item in comparison.study} - {"done"})
+    if states:
+        handles.append(Line2D([], [], color=GREY, label=f"stopped there: {', '.join(states)}", **STOPPED))
+    figure.legend(handles=handles, loc="outside upper center", ncols=5, title="volume; thin: end of injection")
     return figure

@@ -23,12 +23,14 @@ from studies.calibrate.outcome import (
 from studies.clinical import Measurement, measurements
 from studies.compare import CURVATURE, NO_SPREAD, NOT_COMPUTED, Comparison, Line
 from studies.figures import Drawn
+from studies.plot.style import overfull
+from studies.plot.sweep import OCCUPANCY
 from studies.protocols import BOLUS, DISPLACED, STATIC_RISE, Outcome, sweeps_in
 from studies.provenance import commit, version
 from studies.recorded import Recorded, mesh_notes, recorded_of, versions
 from studies.relief.predicted import RISE
 from studies.relief.table import explained, strata
-from studies.report.record import asked_in_short, parameter_rows, provenance_lines, records_of
+from studies.report.record import asked_in_short, parameter_rows, provenance_lines, records_of, stood
 from studies.report.sure import sure
 from studies.results import case_states
 from studies.runfolder import write_text
@@ -134,6 +136,8 @@ def render(
         explained=explained(comparison.relief, comparison.plug_modelled),
         strata=strata(comparison.relief),
         study=[_study_row(item) for item in comparison.study],
+        stopped=any(item.state != "done" for item in comparison.study),
+        overfull=overfull(item.number(OCCUPANCY) for item in comparison.study),
         shares={name: [f"{ratio:.2f}" for ratio in pair] for name, pair in ratios().items()},
         share_source=source(ran),
         network=networkband,
@@ -185,7 +189,7 @@ def _said(row: Measurement) -> str:
 
 
 def _study_row(item: Outcome) -> dict[str, Any]:
-    banded = applies([item.case])
+    banded = item.state == "done" and applies([item.case])  # a ratio says nothing of a rise that was cut short
 
     def band(name: str) -> str:
         low, high = at_shares(name, item.number(name))
@@ -196,8 +200,7 @@ def _study_row(item: Outcome) -> dict[str, Any]:
         "static_band": band(STATIC_RISE),
         "level": item.level,
         "volume": f"{item.volume_mL:g}",
-        "state": item.state,
-        "reason": item.reason,
+        "state": stood(item.state, item.number("injected_mL")),
         "csf_rise": item.number("csf_pressure_rise_mmHg"),
         "csf_end": item.number("csf_pressure_end_mmHg"),
         "half": item.number("csf_pressure_half_decay_s") / 60,
@@ -205,7 +208,7 @@ def _study_row(item: Outcome) -> dict[str, Any]:
         "static": item.number(STATIC_RISE),
         "displaced": item.number("csf_displaced_peak_mL"),
         "sac": item.number("sac_area_min_ratio"),
-        "occupancy": item.number("canal_occupancy_max"),
+        "occupancy": item.number(OCCUPANCY),
     }
 
 

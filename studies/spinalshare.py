@@ -1,8 +1,8 @@
 """What the predicted rises would be at other spinal shares of the compliance, from the production case's own study.
 
-The share that the model measures in its window is small, about a twentieth; the literature has .32 (supine) to .69. The
-study changes it in one case, 20 mL of blood at L3/L4; its ratios are carried over to other cases, which is an estimate
-and said so.
+The share that the model measures in its window is small, a twentieth from T10 to S2 and a tenth of the whole canal; the
+literature has .32 (supine) to .69. The study changes it in one case, 20 mL of blood at L3/L4 in the smaller window; its
+ratios are carried over to other volumes, windows and patients, which is an estimate and said so.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from studies.plot.axial import moments
 from studies.plot.fields import Array, Moment
 from studies.plot.run import DAY, HOUR, Run, duration
-from studies.plot.style import GREY, LEAK_LINE, LEAK_WORDS, LINES, level_axis
+from studies.plot.style import GREY, LEAK_LINE, LEAK_WORDS, LINES, level_axis, overfull
 
 LONG: Final = 2 * HOUR
 """A run longer than this is drawn on a logarithmic axis of time."""
@@ -80,7 +80,8 @@ def time_figure(run: Run) -> tuple[Figure, str]:
     for axes in grid[: len(panels)]:
         axes.set_xlabel(time_unit(run)[1])
     figure.suptitle(f"Over time: {run.title} (grey: while injecting)", fontsize=10)
-    return figure, "Quantities over time; grey: while fluid is injected; dotted: baseline."
+    words = "Quantities over time; grey: while fluid is injected; dotted: baseline."
+    return figure, words + overfull(run.series.get("canal_occupancy_max", ()))
 
 
 def time_unit(run: Run) -> tuple[float, str]:

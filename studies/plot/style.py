@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,10 @@ LINES: Final = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 COVERED: Final = 0.10
 """Injected content per reference volume that counts as covered [1]; as in the names of the contract."""
 
+OVERFULL: Final = (
+    "Canal occupancy can pass 1 by a few hundredths: it counts the tissue that a slice began with, over the canal of "
+    "that slice, and tissue that the blood drives along the canal fills more than its own slice."
+)
 NOTE_MARGIN: Final = 0.1
 NOTE_LINE: Final = 0.12
 """Height kept free below a figure for its note, and for each of its lines [inch]."""
@@ -88,6 +92,11 @@ def colours(count: int) -> list[Any]:
     if count <= len(own):
         return own[:count]
     return list(mpl.colormaps[MANY](np.linspace(0.0, LIGHTEST, count)))
+
+
+def overfull(occupancy: Iterable[float]) -> str:
+    """A sentence for where canal occupancies are explained; empty where none passes 1."""
+    return f" {OVERFULL}" if any(value > 1.0 for value in occupancy) else ""
 
 
 def save(figure: Figure, folder: Path, name: str, caption: str, note: str) -> Picture:

@@ -14,10 +14,11 @@ from matplotlib.lines import Line2D
 from studies.case import INTERSPACES
 from studies.errors import InputError
 from studies.plot.maps import map_figure
-from studies.plot.style import GREY, LINES, Picture, colours, save, styled
+from studies.plot.style import GREY, LINES, Picture, colours, overfull, save, styled
 from studies.recorded import BETWEEN, mesh_notes, recorded_of
 from studies.results import case_states, read_plan, table
 
+OCCUPANCY: Final = "canal_occupancy_max"
 HEADLINES: Final = (
     ("csf_pressure_rise_mmHg", "peak rise of the CSF pressure [mmHg]"),
     ("csf_pressure_half_decay_s", "half decay of the CSF rise [s]"),
@@ -25,7 +26,7 @@ HEADLINES: Final = (
     ("epidural_pressure_static_rise_mmHg", "static epidural rise [mmHg]"),
     ("csf_displaced_peak_mL", "CSF displaced, peak [mL]"),
     ("sac_area_min_ratio", "smallest sac area over baseline [1]"),
-    ("canal_occupancy_max", "canal occupied, worst slice [1]"),
+    (OCCUPANCY, "canal occupied, worst slice [1]"),
     ("cord_displacement_max_mm", "cord displaced at most [mm]"),
     ("leak_coverage", "leak covered [1]"),
 )
@@ -98,7 +99,8 @@ def draw_sweep(folder: Path, out: Path) -> list[Picture]:
             ", ".join(others) or "sweep"
         )
         note += " Research use only."
-        drawn = [save(figure, out, "sweep", f"{caption}.", note)]
+        caption += f".{overfull(done.get(OCCUPANCY, ()))}"
+        drawn = [save(figure, out, "sweep", caption, note)]
         maps = map_figure(frame, keys)
         if maps is not None:
             drawn.append(save(maps[0], out, "maps", maps[1], note))

@@ -10,6 +10,7 @@ from typing import Any, Final
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
 
 from studies.relief.data import WINDOWS, ReliefRow
 from studies.relief.predicted import Band, Held, Prediction, stated_range, volume_range
@@ -21,7 +22,11 @@ SHAPES: Final = {"complete": "o", "any": "^", "no_repeat": "s"}
 SHAPE_WORDS: Final = {"complete": "complete relief", "any": "any improvement", "no_repeat": "no further patch"}
 COLOURS: Final = {"blind": "#0072B2", "targeted": "#D55E00", "unknown": "#777777", "none": "#000000"}
 COLOUR_WORDS: Final = {"blind": "blind", "targeted": "targeted", "unknown": "blind or targeted not stated"}
-TITLES: Final = {"early": "early (up to 48 h)", "lasting": "lasting (3 days or more)", "unclear": "time not stated"}
+TITLES: Final = {
+    "early": "early (up to 48 h)",
+    "lasting": "lasting (3 days or more)",
+    "unclear": "time not stated or between",
+}
 SHOWN: Final = ("PDPH", "SIH")
 SYNDROME_WORDS: Final = {"PDPH": "headache after dural puncture", "SIH": "spontaneous hypotension"}
 KEY_COLUMNS: Final = 4
@@ -36,9 +41,13 @@ APART: Final = (9.0, 6.5)
 """Distance at which numbers and markers do not touch [points]."""
 
 NO_PREDICTION: Final = "no prediction"
+IN_PART: Final = "computed in part"
 
-LEFT_ML: Final = -3.0
-"""Where the axis of the volume begins [mL]: room for a marker at 0."""
+ROOM: Final = 0.035
+"""Share of an axis left of 0, where controls stand: a marker is not cut in half."""
+
+ARROW: Final = 10.0
+"""Length of the arrow at an end of a bar that is open [points]."""
 
 SHARE_BAR: Final[dict[str, Any]] = {"lw": 5.0, "alpha": 0.22, "solid_capstyle": "butt", "zorder": 1}
 """The pale bar from the rise at the smaller to that at the larger spinal share of the compliance."""
@@ -56,20 +65,22 @@ class Axis:
         label: of the axis.
         words: for the caption.
         band: of a prediction, in the unit of the label; None where it says nothing.
-        left: where the axis begins, in that unit: room for a marker at 0.
         right: where it ends; None for behind the last marker.
         control: where controls stand; None where nothing can be said of them.
         lacking: said of rows whose prediction lacks just this.
+        open_ends: whether the left and the right end of a bar are only as far as was computed.
+        open_words: why, for the caption.
     """
 
     name: str
     label: str
     words: str
     band: Callable[[Prediction], Band | None]
-    left: float
     right: float | None
     control: float | None
     lacking: str
+    open_ends: Callable[[Prediction], tuple[bool, bool]]
+    open_words: str
 
 
 def _scaled(band: Band | None, factor: float) -> Band | None:
@@ -78,15 +89,21 @@ def _scaled(band: Band | None, factor: float) -> Band | None:
 
 RISE: Final = Axis(
     "relief", "predicted peak CSF rise [mmHg]", "the predicted peak rise of the CSF pressure",
-    lambda found: found.rise, left=-0.6, right=None, control=0.0, lacking=NO_PREDICTION,
+    lambda found: found.rise, right=None, control=0.0, lacking=NO_PREDICTION,
+    open_ends=lambda found: (False, found.cut),
+    open_words="larger volumes of the row were not computed, and the rise grows with the volume",
 )  # fmt: skip
 DURATION: Final = Axis(
     "relief_duration", "predicted half decay [min]", "the predicted time to half of the rise of the CSF pressure",
-    lambda found: _scaled(found.half_decay, 1 / 60), left=0.0, right=None, control=None, lacking="half not reached",
+    lambda found: _scaled(found.half_decay, 1 / 60), right=None, control=None, lacking="half not reached",
+    open_ends=lambda found: (found.cut, found.half_decay_open),
+    open_words="to the right, some runs ended before half of their rise was gone; to the left, larger volumes of the "
+    "row were not computed, and more volume decays faster",
 )  # fmt: skip
 COVERAGE: Final = Axis(
     "relief_coverage", "predicted leak coverage [%]", "the predicted share of the leak that is covered at the end",
-    lambda found: _scaled(found.coverage, 100.0), left=-4.0, right=104.0, control=0.0, lacking="not computed",
+    lambda found: _scaled(found.coverage, 100.0), right=104.0, control=0.0, lacking="not computed",
+    open_ends=lambda found: (False, False), open_words="",
 )  # fmt: skip
 
 
@@ -120,12 +137,14 @@ def relief_figure(held: Sequence[Held], rows: Sequence[ReliefRow], axis: Axis = 
                 axes.set_ylabel(f"{SYNDROME_WORDS[syndrome]}\nrelieved [%]")
             if i == len(SHOWN) - 1:
                 axes.set_xlabel(predicted.label if predicted else "volume [mL]")
-    panels[0][0].set_xlim(left=predicted.left if predicted else LEFT_ML, right=predicted.right if predicted else None)
+    right = (predicted.right if predicted else None) or panels[0][0].get_xlim()[1]
+    controls = predicted is None or predicted.control is not None
+    panels[0][0].set_xlim(-ROOM * right if controls else 0.0, right)
     for axes, places in panels:  # once the common axis is known
         _numbers(axes, places)
     key = figure.add_subplot(cells[2, :])
     _key(key, held)
-    figure.legend(handles=_legend(predicted), loc="outside upper center", ncols=4, fontsize=7.5)
+    figure.legend(handles=_legend(held, predicted), loc="outside upper center", ncols=4, fontsize=7.5)
     return figure, _caption(held, rows, predicted)
 
 
@@ -134,15 +153,17 @@ def _panel(
 ) -> list[tuple[int, float, float]]:
     """Draw the rows of one syndrome and window; gives the number and place of every marker."""
     axes.set(ylim=(-4, 108), yticks=[0, 25, 50, 75, 100])
-    skipped: dict[str, list[int]] = {}
+    said: dict[str, list[int]] = {}
     places: list[tuple[int, float, float]] = []
     spread = _spread([item for _, item in members], rows, predicted)
     for number, item in members:
         where = _place(item, rows, predicted)
         if where is None:
             why = predicted.lacking if predicted and item.prediction else NO_PREDICTION
-            skipped.setdefault("controls" if item.row.control_kind else why, []).append(number)
+            said.setdefault("controls" if item.row.control_kind else why, []).append(number)
             continue
+        if predicted is COVERAGE and _in_part(item):
+            said.setdefault(IN_PART, []).append(number)
         middle, low, high, stated = where
         middle = spread.get(item.row.row_id, middle)
         row, y = item.row, item.row.relief_pct
@@ -151,6 +172,8 @@ def _panel(
         axes.plot([low, high], [y, y], color=colour, lw=0.9, ls=line, alpha=0.75, zorder=2)
         if predicted is RISE and item.prediction and item.prediction.at_shares and not row.control_kind:
             axes.plot(item.prediction.at_shares, [y, y], color=colour, **SHARE_BAR)
+        for way in _ways(item, predicted):
+            _arrow(axes, high if way > 0 else low, y, way, colour)
         (bottom, top), _ = intervals(row)
         known = not math.isnan(bottom)
         if known:
@@ -158,12 +181,34 @@ def _panel(
         marker = "X" if row.control_kind else SHAPES[row.endpoint_class]
         axes.plot(middle, y, marker, ms=6.5, color=colour, mfc=colour if known else "white", mew=1.1, zorder=3)
         places.append((number, middle, y))
-    if skipped:
-        text = "; ".join(f"{why}: {', '.join(map(str, sorted(numbers)))}" for why, numbers in sorted(skipped.items()))
+    if said:
+        text = "; ".join(f"{why}: {', '.join(map(str, sorted(numbers)))}" for why, numbers in sorted(said.items()))
         axes.text(0.99, 0.02, text, transform=axes.transAxes, fontsize=6.5, ha="right", va="bottom")
     if not members:
         axes.text(0.5, 0.5, "no primary row", transform=axes.transAxes, ha="center", fontsize=8, color="#777777")
     return places
+
+
+def _ways(item: Held, predicted: Axis | None) -> list[int]:
+    """Where the bar of a row goes on beyond what was computed: -1 to the left, 1 to the right."""
+    if predicted is None or item.prediction is None or item.row.control_kind or predicted.band(item.prediction) is None:
+        return []
+    return [way for way, is_open in zip((-1, 1), predicted.open_ends(item.prediction), strict=True) if is_open]
+
+
+def _in_part(item: Held) -> bool:
+    """Whether the leak's coverage is of a part of the row's volumes and may go further beside it, at whichever end."""
+    found = item.prediction.coverage if item.prediction and item.prediction.coverage_cut else None
+    return found is not None and (found.low > 0.0 or found.high < 1.0)
+
+
+def _arrow(axes: Axes, x: float, y: float, way: int, colour: str) -> None:
+    """An arrow that goes on from the end of a bar."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    tip = axes.transData + ScaledTranslation(way * ARROW / 72, 0.0, figure.dpi_scale_trans)
+    look = {"arrowstyle": "-|>,head_length=0.3,head_width=0.15", "color": colour, "lw": 0.9, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", (x, y), (x, y), xycoords=tip, textcoords="data", arrowprops=look, zorder=2)
 
 
 def _numbers(axes: Axes, places: Sequence[tuple[int, float, float]]) -> None:
@@ -239,7 +284,7 @@ def _arm(row: ReliefRow) -> str:
     return "" if row.arm_key in ("all", "patch", row.syndrome) else f", {row.arm_key}"
 
 
-def _legend(predicted: Axis | None) -> list[Any]:
+def _legend(held: Sequence[Held], predicted: Axis | None) -> list[Any]:
     handles = [
         Line2D([], [], ls="none", marker=shape, color="#555555", ms=6, label=SHAPE_WORDS[name])
         for name, shape in SHAPES.items()
@@ -247,8 +292,12 @@ def _legend(predicted: Axis | None) -> list[Any]:
     handles.append(Line2D([], [], ls="none", marker="X", color="black", ms=6, label="control: no patch"))
     handles += [Line2D([], [], color=COLOURS[name], lw=3, label=words) for name, words in COLOUR_WORDS.items()]
     handles.append(Line2D([], [], ls="none", marker="o", mfc="white", color="#555555", ms=6, label="no count"))
+    handles.append(Line2D([], [], ls="none", marker="|", color="#555555", ms=11, label="95 % interval (binomial)"))
     handles.append(Line2D([], [], color="#555555", lw=0.9, label="volume as reported"))
     handles.append(Line2D([], [], color="#555555", lw=0.9, ls=(0, (1, 1.6)), label="volume not reported"))
+    if any(_ways(item, predicted) for item in held):
+        look: dict[str, Any] = {"ls": "none", "marker": r"$\rightarrow$", "color": "#555555", "ms": 11}
+        handles.append(Line2D([], [], label="goes on, not computed", **look))
     if predicted is RISE:
         label = "at spinal share {:.2f} to {:.2f}".format(*SHARES)
         handles.append(Line2D([], [], color="#555555", label=label, **SHARE_BAR))
@@ -277,11 +326,14 @@ def _caption(held: Sequence[Held], rows: Sequence[ReliefRow], predicted: Axis | 
         if predicted is RISE
         else ""
     )
+    goes_on = f" Arrow: {predicted.open_words}." if predicted and any(_ways(item, predicted) for item in held) else ""
+    if predicted is COVERAGE and any(map(_in_part, held)):
+        goes_on = f" {IN_PART.capitalize()}: for a part of the row's volumes only."
     return (
         f"Published relief against {against}, primary rows only. Vertical: Wilson's 95 % interval; hollow: n not "
         "known; *: figures recalled, weaker than read. Horizontal: over the reported volumes, levels and possible "
         f"approaches, or, dotted, over the range of all reported volumes ({ranges}) where the source gives none; such "
         "markers stand beside each other about its middle. Levels are assumed where the source names none "
-        f"(level_basis in relief.csv).{band}{other} "
+        f"(level_basis in relief.csv).{goes_on}{band}{other} "
         f"{words}."
     )

@@ -274,9 +274,11 @@ def _covered(span: _Span) -> Band | None:
     the thresholds of what counts as covered, too.
     """
     found = _band(span.values(partial(_last, COVERAGE)))
+    if found is None:
+        return None
     others = [_band(span.values(partial(_last, f"{COVERAGE}{suffix}"))) for suffix in THRESHOLD_BAND]
-    bands = [found, *filter(None, others)] if found else []
-    return found and Band(found.value, min(band.low for band in bands if band), max(band.high for band in bands if band))
+    bands = [found, *(band for band in others if band)]
+    return Band(found.value, min(band.low for band in bands), max(band.high for band in bands))
 
 
 def _last(name: str, run: Outcome) -> float:

@@ -32,7 +32,7 @@ WORDS: Final = {
     "complete": "complete relief",
     "any": "any improvement",
     "no_repeat": "no further patch",
-    "unclear": "time not stated",
+    "unclear": "time not stated or between",
 }
 PAIR_WORDS: Final = {"early": "early", "unclear": "at a time not stated"}
 

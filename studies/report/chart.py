@@ -41,7 +41,7 @@ def chart(
         xs: columns that may lie along the axis; the first is shown first.
         ys: columns that may be shown; the first is shown first.
         labels: names of columns for a reader.
-        group: columns whose values make lines of their own.
+        group: columns whose values make lines of their own: the first tells colours apart, the others dashes.
         filters: columns that the reader may fix.
         logs: those of `xs` whose axis is logarithmic; what is not positive is left out there.
     """

@@ -13,8 +13,8 @@ from studies.page import DRAFT, fill, render
 from studies.plot import PICTURES, draw_run, note_of
 from studies.plot.curves import LONG
 from studies.plot.run import Run, duration, read_run
-from studies.plot.style import Picture
-from studies.plot.sweep import HEADLINES, draw_sweep, numbers_of, order_of, varied_keys
+from studies.plot.style import Picture, overfull
+from studies.plot.sweep import HEADLINES, OCCUPANCY, draw_sweep, numbers_of, order_of, varied_keys
 from studies.recorded import recorded, recorded_of
 from studies.report.chart import chart, script
 from studies.report.record import (
@@ -24,10 +24,13 @@ from studies.report.record import (
     provenance_lines,
     records_of,
     short,
+    stood,
+    why,
 )
 from studies.report.sure import bands, sure
 from studies.results import case_states, shortfall, table
 
+CHOOSE: Final = "Choose what to see (finished cases)"
 SHOWN_CASES: Final = 60
 """Cases in the table of a sweep's page."""
 
@@ -75,6 +78,7 @@ def sweep_page(folder: Path, page: Path) -> None:
     keys = [key for key in varied_keys(folder) if key in frame]
     numeric = {key: found for key in keys if (found := numbers_of(frame, key)) is not None}
     data = frame.assign(**{f"{key} (number)": values for key, (_, values) in numeric.items()})
+    data = data[data["state"] == "done"]  # the others have not received their volume
     for key in keys:  # lines of a chart in the order and colours of the picture
         place = {value: index for index, value in enumerate(order_of(list(dict.fromkeys(frame[key].astype(str)))))}
         data = data.loc[data[key].astype(str).map(place).sort_values(kind="stable").index]
@@ -82,23 +86,29 @@ def sweep_page(folder: Path, page: Path) -> None:
     xs = [f"{key} (number)" for key in numeric] or ["order"]
     if not numeric:
         data = data.assign(order=range(1, len(data) + 1))
-    quantities = [name for name, _ in HEADLINES if name in frame and pd.to_numeric(frame[name], errors="coerce").any()]
+    quantities = [name for name, _ in HEADLINES if name in data and pd.to_numeric(data[name], errors="coerce").any()]
     states = case_states(folder, check=True)
     records = records_of(state.path for state in states)
     runs = recorded_of(states)
     known = sure(runs)
-    shown = frame[["case", "state", "reason", *quantities]].head(SHOWN_CASES)
+    injected = pd.to_numeric(frame["injected_mL"], errors="coerce")
+    states_told = [stood(state, volume) for state, volume in zip(frame["state"], injected, strict=True)]
+    shown = frame[["case", *quantities]].head(SHOWN_CASES)
+    shown.insert(1, "state", states_told[:SHOWN_CASES])
     write(
         page,
         title=f"Epidural blood patch: sweep of {len(frame)} cases",
         warnings=[said] if (said := shortfall(frame)) else [],
         asked=asked_of_sweep(states, [run.case for run in runs]),
         cases={
-            "names": ["case", "state", "reason", *(dict(HEADLINES)[name] for name in quantities)],
+            "names": ["case", "state", *(dict(HEADLINES)[name] for name in quantities)],
             "rows": [[short(value) for value in row] for row in shown.itertuples(index=False)],
             "left_out": max(len(frame) - SHOWN_CASES, 0),
+            "stopped": any(told.endswith("mL") for told in states_told[:SHOWN_CASES]),
+            "overfull": overfull(pd.to_numeric(frame.get(OCCUPANCY, pd.Series(dtype=float)), errors="coerce")),
+            "why": why(zip(frame["case"], frame["state"], frame["reason"], strict=True)),
         },
-        charts=[chart("sweep", "Choose what to see", data, xs, quantities, labels, keys, keys)],
+        charts=[chart("sweep", CHOOSE, data, xs, quantities, labels, keys, keys)],
         pictures=pictures,
         sure=[
             *((words, known[words]) for words in ("mesh", "time steps")),
@@ -123,14 +133,13 @@ def comparison_page(folder: Path, page: Path) -> None:
             {"case": item.path.name, "level": item.level, "volume_mL": item.volume_mL}
             | {name: item.number(name) for name, _ in HEADLINES}
             for item in comparison.study
+            if item.state == "done"  # the others have not received their volume
         ]
-        data = pd.DataFrame(rows)
+        data = pd.DataFrame(rows, columns=["case", "level", "volume_mL", *dict(HEADLINES)])
         quantities = [name for name, _ in HEADLINES if data[name].notna().any()]
         labels = dict(HEADLINES) | {"volume_mL": "volume injected [mL]", "level": "interspace"}
         if quantities:
-            charts = [
-                chart("study", "Choose what to see", data, ["volume_mL"], quantities, labels, ["level"], ["level"])
-            ]
+            charts = [chart("study", CHOOSE, data, ["volume_mL"], quantities, labels, ["level"], ["level"])]
     render(comparison, figures, page, charts, script())
 
 

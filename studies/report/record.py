@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +19,12 @@ VARIES: Final = "varies"
 MOST_VALUES: Final = 3
 """Different records of the runs of a page that are written out; more are counted."""
 
+MOST_CASES: Final = 24
+"""Cases that are named behind the reason that they share."""
+
+GAVE_UP: Final = re.compile(r" at t = \S+ s(, step \S+ s)?$")
+"""When a solve gave up, as `fem.errors.SolverError` tells it behind the reason: of one case each."""
+
 
 def short(value: Any) -> str:
     """A value for a reader: numbers with four digits, a dash where there is none."""
@@ -27,6 +34,29 @@ def short(value: Any) -> str:
         number = float(value)
         return "–" if math.isnan(number) else f"{number:.4g}"
     return str(value)
+
+
+def stood(state: str, injected_mL: float) -> str:
+    """The state of a case and, where it is not done, the volume that it reached, which no line break parts."""
+    return state if state == "done" or math.isnan(injected_mL) else f"{state} at\u00a0{injected_mL:.3g}\u00a0mL"
+
+
+def why(cases: Iterable[tuple[str, str, str]]) -> list[str]:
+    """Why cases have no result: a line for each distinct reason with the cases that share it.
+
+    Args:
+        cases: name, state and reason of each; those without a reason are left out.
+    """
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name, state, reason in cases:
+        if state != "done" and reason:
+            alike.setdefault((state, GAVE_UP.sub("", reason)), []).append(name)
+    return [f"{len(names)} {state}, {reason}: {_listed(names)}" for (state, reason), names in alike.items()]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - MOST_CASES
+    return ", ".join(names[:MOST_CASES]) + (f" and {more} more, which bloodpatch status names" if more > 0 else "")
 
 
 def asked(cases: Sequence[Case]) -> list[tuple[str, str]]:

@@ -19,12 +19,13 @@ from studies.demo import CASES
 from studies.page import LIMITS
 from studies.plot.curves import LONG
 from studies.recorded import Recorded
-from studies.report.chart import MOST_POINTS, chart
+from studies.report.chart import MOST_POINTS, chart, script
+from studies.report.record import MOST_CASES, why
 from studies.report.sure import bands, network_note, sure
 from studies.spinalshare import ratios
 from studies.study import read_study
 from studies.sweep import execute, prepare
-from tests.studies.fake import NAME
+from tests.studies.fake import BEYOND, NAME
 from tests.studies.seeing import make_run
 
 ROOT = Path(__file__).parents[2]
@@ -229,6 +230,67 @@ def test_page_of_a_sweep_gives_bands_over_what_is_not_known(pages):
     assert "12 done" in page
 
 
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """Pages of a sweep of which half failed, and of the comparison with it."""
+    from studies.report import report
+
+    top = tmp_path_factory.mktemp("stopped")
+    case = top / "case.toml"
+    case.write_text('[[injection]]\nlevel = "L3/L4"\nvolume = "10 mL"\n')
+    rates = f"injection.0.rate=20 mL/min,{BEYOND} mL/min"
+    vary = ["injection.0.volume=5mL,40mL", "injection.0.level=L3/L4,T8/T9", rates]
+    assert execute([prepare(read_study(case, vary), top / "all" / "sweep")], 2, simulator=NAME) == 3
+    return {"sweep": report(top / "all" / "sweep"), "comparison": report(top / "all")}
+
+
+def charted(page: Path) -> list[dict[str, object]]:
+    """Rows of the chart of a page."""
+    text = page.read_text(encoding="utf-8")
+    found = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.S)
+    return json.loads(found[1])["rows"]
+
+
+@pytest.mark.parametrize("kind", ["sweep", "comparison"])
+def test_charts_show_finished_cases_only(kind, stopped):
+    study = gather(stopped["comparison"].parent).study
+    done = {item.path.name for item in study if item.state == "done"}
+    assert (len(study), len(done)) == (8, 4)
+    rows = charted(stopped[kind])
+    assert len(rows) == 4
+    for row in rows:
+        assert any(name.startswith(str(row["case"])) for name in done)
+    assert "(finished cases)" in stopped[kind].read_text(encoding="utf-8")
+
+
+def test_a_case_that_stopped_says_how_far_it_came_and_has_no_band(stopped):
+    page = section(stopped["comparison"].read_text(encoding="utf-8"), "Volume and interspace")
+    rows = re.findall(r"<tr>(.*?)</tr>", page, re.S)[1:]
+    failed = [row for row in rows if "failed" in row]
+    assert len(failed) == 4
+    assert all(re.search(r"failed at\s[\d.]+\smL", row) for row in failed)
+    assert not any("<small>" in row for row in failed)
+    assert all("<small>" in row for row in rows if "failed" not in row)
+    assert "its figures are of what it reached" in page
+    assert "failed at" in section(stopped["sweep"].read_text(encoding="utf-8"), "What came out")
+
+
+def test_cases_that_share_a_reason_share_a_line(stopped):
+    page = section(stopped["sweep"].read_text(encoding="utf-8"), "What came out")
+    (line,) = re.findall(r"<li>(.*?)</li>", page)
+    assert line.startswith("4 failed, the window alone is more compliant: ")
+    assert line.count("-40mL") == line.count("-5mL") == 2
+    assert page.count("more compliant") == 1
+
+
+def test_reasons_that_differ_have_lines_of_their_own():
+    cases = [("a", "failed", "too soft at t = 96.5156 s, step 0.0391 s"), ("b", "done", ""), ("c", "waiting", ""),
+             ("d", "failed", "too soft at t = 2 s"), ("e", "interrupted", "stopped by the user")]  # fmt: skip
+    assert why(cases) == ["2 failed, too soft: a, d", "1 interrupted, stopped by the user: e"]
+    many = why((f"c{k}", "failed", "too soft") for k in range(MOST_CASES + 2))
+    assert many[0].endswith(f"c{MOST_CASES - 1} and 2 more, which bloodpatch status names")
+
+
 def test_bands_hold_everything_else_fixed():
     frame = pd.DataFrame(
         {
@@ -278,8 +340,8 @@ addEventListener("load", () => setTimeout(() => {
   const inner = frame.contentDocument, view = frame.contentWindow;
   const wide = [...inner.querySelectorAll("body > *")].filter((e) => e.getBoundingClientRect().right > WIDTH + 1);
   const charts = [...inner.querySelectorAll(".chart")];
-  const before = charts.map((c) => c.querySelector("svg").dataset.points);
-  const groups = charts.map((c) => Number(c.querySelector("svg").dataset.groups));
+  const before = charts.map((c) => c.querySelector("svg.plot").dataset.points);
+  const groups = charts.map((c) => Number(c.querySelector("svg.plot").dataset.groups));
   const pick = charts.length ? [...charts[0].querySelectorAll("select")].pop() : null;
   if (pick && pick.options.length > 1) {
     pick.value = pick.options[1].value; pick.dispatchEvent(new view.Event("change"));
@@ -288,7 +350,7 @@ addEventListener("load", () => setTimeout(() => {
   if (dot) dot.dispatchEvent(new view.Event("mouseenter"));
   document.body.dataset.found = JSON.stringify({
     overflow: inner.documentElement.scrollWidth - WIDTH, wide: wide.map((e) => e.outerHTML.slice(0, 80)),
-    points: before, groups: groups, after: charts.map((c) => c.querySelector("svg").dataset.points),
+    points: before, groups: groups, after: charts.map((c) => c.querySelector("svg.plot").dataset.points),
     tip: charts.length ? charts[0].querySelector(".tip").textContent : "",
     images: [...inner.images].every((i) => i.complete && i.naturalWidth > 0), count: inner.images.length});
 }, 600));
@@ -324,6 +386,60 @@ def test_a_page_opens_in_chromium(kind, width, pages, tmp_path):
     assert found["groups"] == {"run": [1], "sweep": [4], "comparison": [2]}[kind]
     if kind == "sweep":
         assert int(found["after"][0]) < int(found["points"][0])
+
+
+LEGENDS = """<script>
+const look = (e) => [e.getAttribute("stroke"), e.getAttribute("stroke-dasharray")];
+const told = (c) => {
+  const lines = () => [...c.querySelectorAll("polyline")].map(look), before = lines();
+  const entries = [...c.querySelectorAll(".legend span")].map((s) => [s.textContent, ...look(s.querySelector("path"))]);
+  const text = c.querySelector(".legend").textContent;
+  const pick = [...c.querySelectorAll("select")].find((s) => [...s.options].some((o) => o.value === "L2/L3"));
+  if (pick) { pick.value = "L2/L3"; pick.dispatchEvent(new Event("change")); }
+  return {lines: before, entries, text, chosen: lines()};
+};
+addEventListener("load", () => {
+  document.body.dataset.found = JSON.stringify([...document.querySelectorAll(".chart")].map(told));
+});
+</script>"""
+
+
+def test_many_lines_are_told_apart_by_the_keys_they_differ_in(tmp_path):
+    command = browser()
+    levels = ["C7/T1", "T3/T4", "T6/T7", "T9/T10", "T12/L1", "L2/L3", "L3/L4", "L5/S1"]
+    ways = ["interlaminar", "transforaminal", "foraminal"]
+    crossed = pd.DataFrame(
+        [
+            {"level": level, "way": way, "x": x, "y": 1.0 + k}
+            for k, level in enumerate(levels)
+            for way in ways
+            for x in (2.0, 9.0)
+        ]
+    )
+    sampled = pd.DataFrame([{"a": 0.1 * k, "b": 0.2 * k, "x": x, "y": k} for k in range(20) for x in (2.0, 9.0)])
+    made = [chart("crossed", "", crossed, ["x"], ["y"], {}, ["level", "way"], ["level", "way"]),
+            chart("sampled", "", sampled, ["x"], ["y"], {}, ["a", "b"])]  # fmt: skip
+    page = tmp_path / "page.html"
+    boxes = "".join(
+        f'<div class="chart" data-chart="{c["id"]}"></div>'
+        f'<script type="application/json" id="{c["id"]}">{c["json"]}</script>'
+        for c in made
+    )
+    page.write_text(f"<!doctype html><body>{boxes}<script>{script()}</script>{LEGENDS}", encoding="utf-8")
+    options = [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=3000", "--dump-dom"]
+    ended = subprocess.run(
+        [*command, *options, page.as_uri()], capture_output=True, text=True, timeout=240, env=plain()
+    )
+    first, second = json.loads(html.unescape(re.search(r'data-found="([^"]*)"', ended.stdout)[1]))
+    assert [entry[0] for entry in first["entries"]] == [*levels, *ways]
+    hues = {name: hue for name, hue, _ in first["entries"][: len(levels)]}
+    dashes = {name: dash for name, _, dash in first["entries"][len(levels) :]}
+    assert len(set(hues.values())) == len(levels)
+    assert len(set(dashes.values())) == len(ways)
+    assert first["lines"] == [[hues[level], dashes[way]] for level in levels for way in ways]
+    assert first["chosen"] == [[hues["L2/L3"], dashes[way]] for way in ways]  # as they looked among all
+    assert second["entries"] == []
+    assert "20 lines" in second["text"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
