@@ -1,7 +1,7 @@
 # Everything runs through env/run, which makes the environment on first use.
 RUN := env/run
 
-.PHONY: help env demo reference test procedure seeing lint clean
+.PHONY: help env demo reference test slow procedure seeing lint clean
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
 
@@ -17,6 +17,9 @@ reference:  ## the reference sweep in full, many hours; goes on where it stopped
 # A file's tests stay together: they share their model.
 test:  ## the daily tests, on up to four cores (ARGS="-n 0" for one)
 	@$(RUN) python -m pytest -q -m "not slow" -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+slow:  ## the tests that take minutes each, before a release (ARGS="-n 0" for one core)
+	@$(RUN) python -m pytest -q -m slow -n 2 --dist load $(ARGS)
 
 procedure:  ## every fact of the procedure from its case file as written, an hour (results/procedure); ARGS=--collect: the table alone
 	@$(RUN) bloodpatch procedure --out results/procedure $(ARGS)

@@ -260,14 +260,13 @@ class Course:
         volume["entered"] += entered
         volume["lysed"] += copies * lysed
         volume["lost"] += copies * (ours + sum(float(part[:count].sum()) for part in left.values()))
-        begins = any(abs(i.start - time) < TIME_RESOLUTION for i in self.state.injections if i.volume > 0)
         now = replace(
             self.state.openness,
             flow=self._on_patches(self._flow),
             drop=self._on_patches(self._drop) / self._areas(),
         )
         plug = self.state.plug
-        openness = self.leaks.next(now, injectate.clotted(), injectate.holding_pressure(), plug, begins)
+        openness = self.leaks.next(now, injectate.clotted(), injectate.holding_pressure(), plug)
         if not self.parameters.mechanisms.pressure:
             model.newton.pressure["cranial"] = self._leaking_only(before, step, now)
         self.state = CourseState(self.state.injections, injectate.contents, openness, plug, volume)

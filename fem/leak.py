@@ -70,8 +70,8 @@ def find_patches(domain: Domain, spine: SpineMesh, leaks: Sequence[Leak], radius
     """
     space = fem.functionspace(domain.mesh, ("DG", 0))
     of_cell = space.dofmap.list.reshape(-1)
-    taken = np.zeros(len(of_cell))
-    patches = []
+    taken = np.zeros(len(of_cell))  # number of the leak, from 1
+    patches: list[LeakPatch] = []
     for leak in leaks:
         place = leak_place(spine, leak.interspace, leak.site, leak.side)
         surface = SURFACES[1] if place.on_sleeve else SURFACES[0]
@@ -84,10 +84,14 @@ def find_patches(domain: Domain, spine: SpineMesh, leaks: Sequence[Leak], radius
         chosen = cells[of_cell[pairs[:, 0]]] > 0
         edges = corners[chosen][:, 1:] - corners[chosen][:, :1]
         area = 0.5 * float(np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1).sum())
-        clash = domain.comm.allreduce(float((taken * cells).sum()), op=MPI.SUM) > 0
-        if clash:
-            raise ModelError(f"two leaks at {leak.interspace} lie on the same patch of dura")
-        taken += cells
+        number = len(patches)
+        other = int(domain.comm.allreduce(float((taken * cells).max(initial=0.0)), op=MPI.MAX)) - 1
+        if other >= 0:
+            raise ModelError(
+                f"leak {number} ({leak.site}, {leak.interspace}, {leak.side}) lies on the same patch of dura as leak "
+                f"{other}; allowed are leaks whose patches of dura, {radius * 1e3:g} mm to each side, lie apart"
+            )
+        taken[cells > 0] = number + 1
         patches.append(LeakPatch(leak, cells, domain.comm.allreduce(area, op=MPI.SUM)))
     return patches
 
@@ -107,20 +111,20 @@ class Openness:
     Attributes:
         seal: share closed by adherent clot [1].
         holding: pressure that this clot holds [Pa].
-        blown: whether a plug gave way since the last injection began.
+        spent: clot per volume that gave way over a leak, or the least left of it since [1]; minus infinity if none did.
         flow: through the modelled part in the last step, out of the sac less into it [m^3/s].
         drop: CSF less epidural pressure [Pa].
     """
 
     seal: Array
     holding: Array
-    blown: Array
+    spent: Array
     flow: Array
     drop: Array
 
     def copy(self) -> Openness:
         """An independent copy."""
-        return Openness(*(array.copy() for array in (self.seal, self.holding, self.blown, self.flow, self.drop)))
+        return Openness(*(array.copy() for array in (self.seal, self.holding, self.spent, self.flow, self.drop)))
 
 
 class Leaks:
@@ -128,8 +132,8 @@ class Leaks:
 
     A leak is closed in the share of its patch that clot covers, at 10 % of clot per volume and above. What has closed
     stays closed while the clot over it is lysed: the film that adheres to the dura outlasts it (small adherent clots
-    are all that is left after 18 h, Beards 1993). It gives way for good, until more is injected, where the drop
-    exceeds what the clot holds.
+    are all that is left after 18 h, Beards 1993). It gives way where the drop exceeds what the clot holds. Clot that
+    gave way does not heal: such a leak closes again only when as much as covers it has clotted over it anew.
 
     Args:
         patches: of dura.
@@ -157,9 +161,9 @@ class Leaks:
     def at_rest(self, drop: Array) -> Openness:
         """Open leaks that carry their baseline flow."""
         count = len(self.patches)
-        return Openness(np.zeros(count), np.zeros(count), np.zeros(count, dtype=bool), self.baseline.copy(), drop)
+        return Openness(np.zeros(count), np.zeros(count), np.full(count, -np.inf), self.baseline.copy(), drop)
 
-    def next(self, now: Openness, clotted: Array, holding: Array, plug: bool, begins: bool) -> Openness:
+    def next(self, now: Openness, clotted: Array, holding: Array, plug: bool) -> Openness:
         """Openness after a step.
 
         Args:
@@ -167,18 +171,18 @@ class Leaks:
             clotted: clot per reference volume at the active vertices [1].
             holding: pressure that the clot holds there [Pa].
             plug: whether clot closes leaks at all.
-            begins: whether an injection begins, which may close again what gave way.
         """
-        blown = np.zeros_like(now.blown) if begins else now.blown.copy()
-        seal, held = now.seal.copy(), now.holding.copy()
+        seal, held, spent = now.seal.copy(), now.holding.copy(), now.spent.copy()
         for k, weights in enumerate(self.weights):
+            clot = float(weights @ clotted) / float(weights.sum())
+            spent[k] = min(spent[k], clot)
             cover = min(float(weights @ np.minimum(clotted / SPREAD_THRESHOLD, 1.0)) / float(weights.sum()), 1.0)
-            if plug and not blown[k] and cover > seal[k]:
+            if plug and cover > seal[k] and clot - spent[k] >= SPREAD_THRESHOLD:
                 over = weights * clotted
-                seal[k], held[k] = cover, float(over @ holding) / float(over.sum())
+                seal[k], held[k], spent[k] = cover, float(over @ holding) / float(over.sum()), -np.inf
             if seal[k] > 0 and now.drop[k] > held[k]:
-                blown[k], seal[k] = True, 0.0
-        return replace(now, seal=seal, holding=held, blown=blown)
+                seal[k], spent[k] = 0.0, clot
+        return replace(now, seal=seal, holding=held, spent=spent)
 
     def set(self, functions: LeakFunctions, state: Openness, copies: int, fluidity: Array) -> None:
         """Set what the next step takes: closed shares, viscosity of what flows back, uptake of what leaks at rest."""

@@ -312,24 +312,23 @@ class Simulation:
 
     def _stop(self, watched: Sequence[int], begun: Mark, taken: float) -> bool:
         """End the injections whose limit the step has reached, and take the step again up to that point."""
-        after = self.row()[0]
-        stops = {k: self.course.state.injections[k].stop for k in watched}
-        beyond = {k: stop for k, stop in stops.items() if stop is not None and stop.excess(after) >= 0}
+        after = self._excess(watched)
+        beyond = [k for k, excess in after.items() if excess >= 0]
         if not beyond:
             return False
         self.resume(begun)
-        before = self.row()[0]
+        now = self._excess(beyond)
         # Half the share beyond the limit is aimed at, so that what is accepted has reached it.
-        aim = 0.5 * STOP_SHARE * max(abs(stop.value) for stop in beyond.values())
-        low, high = (max(stop.excess(row) for stop in beyond.values()) - aim for row in (before, after))
+        aim = 0.5 * STOP_SHARE
+        low, high = max(now.values()) - aim, max(after[k] for k in beyond) - aim
         first, last = 0.0, taken
         for _ in range(STOP_TRIALS):
             share = min(max(-low / (high - low), 0.0), 1.0) if high > low else 1.0
             length = max(first + share * (last - first), self.parameters.solver.smallest_step)
             self.resume(begun)
             self.step(length)
-            row = self.row()[0]
-            excess = max(stop.excess(row) for stop in beyond.values()) - aim
+            now = self._excess(beyond)
+            excess = max(now.values()) - aim
             if abs(excess) <= aim:
                 break
             # Illinois: an end that stays counts half, or the other one creeps where the pressure bends
@@ -341,14 +340,31 @@ class Simulation:
             if excess < 0:
                 self.resume(begun)
                 self.step(last)
-        self.course.stop(list(beyond), self.state.time)
+                now = self._excess(beyond)
+        furthest = min(max(now.values()), 0.0)  # below 0 by round-off at most
+        # of several limits that the whole step reached the shortened one may have reached the first alone
+        self.course.stop([k for k in beyond if now[k] >= furthest], self.state.time)
         self.state.course = self.course.state.copy()
         return True
 
-    def row(self) -> tuple[dict[str, float], list[dict[str, float]]]:
-        """Row of the series and profile for the present state."""
+    def _excess(self, injections: Sequence[int]) -> dict[int, float]:
+        """How far injections are beyond what ends each, as a share of that; seen from their own needles."""
+        found = {}
+        for k in injections:
+            stop = self.course.state.injections[k].stop
+            assert stop is not None
+            found[k] = stop.excess(self.row(self.course.sites[k])[0]) / abs(stop.value)
+        return found
+
+    def row(self, tip: Site | None = None) -> tuple[dict[str, float], list[dict[str, float]]]:
+        """Row of the series and profile for the present state.
+
+        Args:
+            tip: whose needle it is about; that of the latest injection unless given.
+        """
         state = self.state
-        values, profile = self.observer.evaluate(state.tip, state.volume | state.course.volume)
+        tip = state.tip if tip is None else tip
+        values, profile = self.observer.evaluate(tip, state.volume | state.course.volume)
         head = {
             "time_s": state.time,
             "step_s": self.step_length,

@@ -29,6 +29,12 @@ FACTS: Final = Path(__file__).parent / "data" / "procedure.csv"
 CASES: Final = Path(__file__).parent / "cases"
 TABLE: Final = "procedure.csv"
 PAGE: Final = "procedure.md"
+NARROWEST: Final = "narrowest"
+"""When and where a quantity of the profile is read: at the output time, in the slice, where the sac has lost most."""
+SAC_RATIO: Final = "sac_area_ratio"
+"""Sac area of a slice over its baseline, read off the profile [1]."""
+ROUND_OFF: Final = 1e-9
+"""Difference by which a slice's ratio may fall short of the series' own, computed before it was written [1]."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,8 @@ class Fact:
         item: of the clinical picture.
         case: case file without its suffix.
         settings: `KEY=VALUE` that the case differs in; empty for the case as written.
-        quantity: column of the series, or name in the summary.
-        at: when: `min`, `max`, `end` or a time.
+        quantity: column of the series, or name in the summary; for `narrowest` of the profile, or `sac_area_ratio`.
+        at: when: `min`, `max`, `end` or a time; `narrowest`: where and when the sac has lost most of its area.
         over: when the value was read that it is given as a share of; empty for none.
         low, high: bounds of the fact, in the quantity's unit; infinite where there is none.
         words: the fact.
@@ -64,6 +70,8 @@ class Fact:
     def read(self, folder: Path) -> float:
         """Its value in a finished run; NaN where the run has none."""
         series = series_of(folder)
+        if self.at == NARROWEST:
+            return math.nan if series is None else float(_narrowest(folder, series).get(self.quantity, math.nan))
         if series is None or self.quantity not in series:
             value = read_summary(folder).get(self.quantity) if self.at == "end" and not self.over else None
             return float(value) if isinstance(value, int | float) else math.nan
@@ -83,6 +91,18 @@ def _read(series: pd.DataFrame, quantity: str, at: str) -> float:
         return float(column.iloc[-1])
     time, times = TIME.parse(at), series["time_s"].to_numpy(float)
     return float(np.interp(time, times, column.to_numpy(float))) if time <= times[-1] + 1e-6 else math.nan
+
+
+def _narrowest(folder: Path, series: pd.DataFrame) -> pd.Series:
+    """The row of the profile that the smallest `sac_area_min_ratio` at an output time is of.
+
+    Slices of the sac's tip count in no minimum and may have lost more: those below the series' value are left out.
+    """
+    profile = pd.read_csv(folder / "profile.csv")
+    profile[SAC_RATIO] = profile["sac_area_mm2"] / profile["sac_area_baseline_mm2"]
+    counted = np.interp(profile["time_s"], series["time_s"], series["sac_area_min_ratio"])
+    whole = profile[profile[SAC_RATIO] >= counted - ROUND_OFF]
+    return whole.loc[whole[SAC_RATIO].idxmin()]
 
 
 def facts(path: Path = FACTS) -> list[Fact]:

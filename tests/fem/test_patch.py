@@ -273,10 +273,18 @@ def test_a_node_between_two_slabs_counts_in_both(model, parameters):
             assert (height.min(), height.max()) == pytest.approx((edges[slab], edges[slab + 1]), abs=1e-9)
 
 
-def test_an_injection_beside_the_midline_takes_the_whole_canal(spine, parameters):
-    beside = replace(parameters.injections[0], offset=3e-3)
-    model = PatchModel(MPI.COMM_WORLD, spine, replace(parameters, injections=(beside,)))
+def test_an_injection_beside_the_midline_takes_the_whole_canal_and_lies_where_it_is_asked_for(spine, parameters):
+    offset, anatomy = 3e-3, Anatomy.from_table()
+    tip = anatomy.needle_tip("L3/L4", side="left", offset=offset)
+    short = cached_mesh(anatomy, ("L3", "L4"), MeshSize.named("draft"), sources=[Source(tip)])
+    beside = replace(parameters, injections=(replace(parameters.injections[0], side="left", offset=offset),))
+    model = PatchModel(MPI.COMM_WORLD, short, beside)
     assert model.copies == 1
+    course = Simulation(model, beside).course
+    (site,) = course.sites
+    assert site.point == pytest.approx(tip.point)
+    # on a coarse mesh, within its own subregion, the source's centre is near the needle
+    assert site.weights @ course.transport.vertices()[:, 0] == pytest.approx(offset, abs=0.5e-3)
     shape = spine.points + np.where(spine.points[:, :1] > 1e-3, 1e-6, 0.0)
     assert replace(spine, points=shape).left_half is None
 

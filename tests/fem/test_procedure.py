@@ -9,7 +9,7 @@ from mpi4py import MPI
 
 from fem.errors import SolverError
 from fem.leak import Leaks, Openness
-from fem.parameters import MMHG, Injection, Leak, Materials, PatchParameters, Stop, TimeControl
+from fem.parameters import MMHG, Injection, Leak, Materials, Mechanisms, PatchParameters, Stop, TimeControl
 from fem.patch import PatchModel
 from fem.quantities import BANDED, THRESHOLD_BAND
 from fem.simulation import Simulation
@@ -135,6 +135,50 @@ def test_what_switches_the_plug_off_leaves_the_leak_open(blood, unplugged):
     assert all(row["rise_from_plug_mmHg"] == 0.0 for row in unplugged)
 
 
+def test_with_the_pressure_switched_off_displaced_csf_raises_no_pressure(model, parameters):
+    rows = []
+    for pressure in (True, False):
+        simulation = Simulation(model, replace(parameters, mechanisms=Mechanisms(pressure=pressure)))
+        simulation.step(2.0)
+        rows.append(simulation.row()[0])
+    acting, off = rows
+    assert acting["csf_pressure_rise_mmHg"] > 0.2
+    assert abs(off["csf_pressure_rise_mmHg"]) < 0.05 * acting["csf_pressure_rise_mmHg"]
+    # below, what drives the CSF along the sac is left
+    assert off["csf_pressure_lumbar_rise_mmHg"] < 0.3 * acting["csf_pressure_lumbar_rise_mmHg"]
+    assert off["csf_displaced_mL"] > acting["csf_displaced_mL"] > 0.1  # nothing holds it back
+
+
+def holding(simulation, **contents):
+    """Let the epidural space hold contents [m^3 per vertex] of the first species, and the next step know of them."""
+    state = simulation.course.state.copy()
+    for name, volume in contents.items():
+        getattr(state.contents, name)[0] = volume
+    simulation.course.restore(state)
+    simulation.state.course = simulation.course.state.copy()
+
+
+def test_blood_in_the_space_holds_the_needle_up_more_than_saline(model, parameters):
+    rises = {}
+    for material in ("saline", "blood"):
+        injection = replace(parameters.injections[0], material=material)
+        simulation = Simulation(model, replace(parameters, injections=(injection,)))
+        holding(simulation, mobile=simulation.course.transport.fluid())
+        simulation.step(0.5)
+        rises[material] = simulation.row()[0]["epidural_pressure_needle_rise_mmHg"]
+    assert rises["blood"] > 1.5 * rises["saline"] > 0
+
+
+def test_what_a_clot_has_given_off_draws_the_space_together(model, parameters):
+    still = replace(parameters, injections=(replace(parameters.injections[0], volume=0.0),))
+    simulation = Simulation(model, still)
+    holding(simulation, retracted=0.1 * simulation.course.transport.volume)
+    simulation.step(10.0)
+    row = simulation.row()[0]
+    assert row["epidural_swelling_mL"] < -0.05
+    assert row["sac_area_min_ratio"] > 0.999  # it lets the sac have the room
+
+
 def test_what_a_run_says_of_the_plug_is_what_a_run_without_it_lacks(blood, unplugged):
     at = {
         name: [np.interp((600, 1800, 3600, 10800), *column(rows, "time_s", name)) for rows in (blood, unplugged)]
@@ -189,6 +233,28 @@ def test_an_injection_stops_where_it_is_to_stop(model, parameters):
     assert 0.2 < injected[-1] < 1.8
     peak = max(row[NEEDLE] for row in rows)
     assert 9.0 <= peak <= 1.01 * 9.0
+
+
+def test_of_two_injections_at_once_each_stops_by_the_pressure_at_its_own_needle(model, parameters):
+    (injection,) = parameters.injections
+    fast = replace(injection, stop=Stop(NEEDLE, 8.0))
+    slow = replace(injection, interspace="L2/L3", rate=0.5 * RATE, stop=Stop(NEEDLE, 7.5))
+    time = TimeControl(first_step=2.0)  # at whose end both limits are passed
+    simulation = Simulation(model, replace(parameters, injections=(fast, slow), time=time))
+    seen = []
+
+    def keep():
+        pressure = simulation.course.transport.pressure()
+        needles = [float(site.weights @ pressure) / MMHG for site in simulation.course.sites]
+        seen.append((simulation.rates(simulation.state.time), needles, simulation.row()[0][NEEDLE]))
+
+    simulation.advance(2.0, keep)
+    (rates, first, _), (off, second, reported) = seen[:2]
+    assert 8.0 <= first[0] <= 1.01 * 8.0
+    assert rates == [0.0, slow.rate]  # the other goes on, as far as its own limit
+    assert 7.5 <= second[1] <= 1.01 * 7.5
+    assert off == [0.0, 0.0]
+    assert reported == pytest.approx(second[1])  # of the one that was injected last
 
 
 def test_what_follows_an_injection_begins_when_a_limit_ends_that_one(model, parameters):
@@ -293,12 +359,33 @@ def test_a_strong_clot_elsewhere_does_not_hold_a_weak_plug():
     leaks = Leaks.__new__(Leaks)  # next() needs nothing but the weights of the patches' vertices
     leaks.weights = [np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 3.0])]
     drop = np.array([100.0, 100.0])
-    open_ = Openness(np.zeros(2), np.zeros(2), np.zeros(2, dtype=bool), np.zeros(2), drop)
+    open_ = Openness(np.zeros(2), np.zeros(2), np.full(2, -np.inf), np.zeros(2), drop)
     clot, holds = np.array([0.2, 0.2, 0.2]), np.array([50.0, 500.0, 100.0])
-    after = leaks.next(open_, clot, holds, plug=True, begins=False)
-    assert after.blown.tolist() == [True, False]
+    after = leaks.next(open_, clot, holds, plug=True)
     assert after.seal.tolist() == [0.0, 1.0]
+    assert after.spent.tolist() == [0.2, -np.inf]  # the first gave way
     assert after.holding[1] == pytest.approx(200.0)  # of its vertices, by their clot
+
+
+def test_a_plug_that_gave_way_is_closed_again_by_new_clot_over_it_alone():
+    leaks = Leaks.__new__(Leaks)
+    leaks.weights = [np.array([1.0, 0.0]), np.array([0.0, 1.0])]
+    holds, low, high = np.full(2, 50.0), np.full(2, 10.0), np.full(2, 100.0)
+    state = Openness(np.zeros(2), np.zeros(2), np.full(2, -np.inf), np.zeros(2), high)
+
+    def seals(clot, drop=low):
+        nonlocal state
+        state = leaks.next(replace(state, drop=drop), np.array(clot), holds, plug=True)
+        return state.seal.tolist()
+
+    assert seals([0.3, 0.3], high) == [0.0, 0.0]  # both give way
+    assert seals([0.3, 0.3]) == [0.0, 0.0]  # less pressure does not heal them
+    assert seals([0.3, 0.6]) == [0.0, 1.0]  # a second patch at the one leaves the other open
+    assert seals([0.15, 0.5]) == [0.0, 1.0]  # what is lysed opens none
+    assert seals([0.22, 0.5]) == [0.0, 1.0]  # less new clot than covers a leak
+    assert seals([0.26, 0.5]) == [1.0, 1.0]  # as much, though less than had given way
+    assert seals([0.26, 0.5], high) == [0.0, 0.0]
+    assert seals([0.26, 0.5]) == [0.0, 0.0]
 
 
 def test_steps_between_two_injections_grow_with_the_time_since_the_first():

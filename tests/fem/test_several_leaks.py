@@ -1,11 +1,14 @@
 """Two leaks; the patch reaches the one that lets fluid back into the sac. What is said of each, and what enters."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from mpi4py import MPI
 
+from fem.errors import ModelError
+from fem.leak import find_patches
 from fem.parameters import Injection, Leak, Materials, PatchParameters, TimeControl
 from fem.patch import PatchModel
 from fem.quantities import THRESHOLD_BAND, of_each_leak, quantity, summarise
@@ -116,6 +119,17 @@ def test_of_one_leak_nothing_is_said_twice():
     assert of_each_leak("leak_coverage", [0.5]) == of_each_leak("leak_coverage", []) == {}
     assert of_each_leak("leak_coverage", [0.5, 0.0]) == {"leak_0_coverage": 0.5, "leak_1_coverage": 0.0}
     assert quantity("leak_0_nothing") is None
+
+
+def test_leaks_whose_patches_overlap_are_named(ran):
+    model, wide = ran.model, 20e-3
+    leaks = [patch.leak for patch in model.patches]
+    apart = Leak("L3/L4", "ventral", "midline", leaks[0].conductance)
+    assert len(find_patches(model.domain, model.spine, [*leaks, apart], 1e-3)) == 3
+    named = r"leak 2 \(dorsal, L3/L4, left\) lies on the same patch of dura as leak 0; .* 20 mm to each side"
+    beside = Leak("L3/L4", "dorsal", "left", leaks[0].conductance)
+    with pytest.raises(ModelError, match=named):
+        find_patches(model.domain, model.spine, [leaks[0], replace(apart, interspace="L2/L3"), beside], wide)
 
 
 def test_an_open_leak_lets_injectate_into_the_sac_while_the_pressure_outside_is_higher(ran):

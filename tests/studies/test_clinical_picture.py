@@ -1,20 +1,23 @@
 """The twelve facts that the procedure stands for, each from its case file: small volumes, a short window, small strain.
 
-A test fails if the behaviour is missing. Those that need several runs are slow (`pytest -m slow`). In the daily run
-plug, stops and switches are held by tests/fem/test_procedure.py, needle tips by tests/geometry. `bloodpatch procedure`
-says whether the facts hold in the cases as written.
+A test fails if the behaviour is missing. Those that need several runs are slow (`make slow`). In the daily run plug,
+stops and both switches are held by tests/fem/test_procedure.py, materials by tests/fem/test_clot.py, barriers by
+tests/fem/test_barriers.py, needle tips and places of leaks by tests/geometry. `bloodpatch procedure` says whether the
+facts hold in the cases as written.
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import meshio
 import numpy as np
 import pandas as pd
 import pytest
 
-from fem.needle import needle_table, pressure_drop
+from fem.needle import needle_table
 from fem.parameters import MMHG, Materials
+from fem.tolerance import limits
 from studies.bound import OCCUPANCY_GOAL, bound
 from studies.reading import read_case
 from studies.resolve import build_anatomy, patch_parameters, resolve
@@ -34,8 +37,9 @@ CHEAP = (
 
 @dataclass
 class Ran:
-    """Tables of a run."""
+    """A run's folder and its tables."""
 
+    folder: Path
     series: pd.DataFrame
     profile: pd.DataFrame
     summary: dict[str, float]
@@ -54,7 +58,7 @@ def run(command, tmp_path):
         assert called.status == 0, called.err
         summary = json.loads((out / "summary.json").read_text())
         values = {name: q["value"] for name, q in summary.items() if isinstance(q, dict) and "value" in q}
-        return Ran(pd.read_csv(out / "series.csv"), pd.read_csv(out / "profile.csv"), values)
+        return Ran(out, pd.read_csv(out / "series.csv"), pd.read_csv(out / "profile.csv"), values)
 
     return call
 
@@ -67,10 +71,14 @@ def test_every_item_has_one_case_file_that_resolves():
 
 
 def test_1_a_patch_squeezes_the_sac_and_moves_the_cord(run):
-    ran = run(1, ("T8", "T11"), "injection.0.volume=3mL", "time.follow_up=0s")
+    ran = run(1, ("T8", "T11"), "injection.0.volume=3mL", "time.follow_up=0s", "output.fields=true")
     assert ran.summary["sac_area_min_ratio"] < 0.97
-    assert ran.summary["cord_displacement_max_mm"] > 0.01
-    assert ran.summary["cord_area_min_ratio"] < 1.0
+    assert ran.summary["cord_displacement_max_mm"] > 0.5  # a pixel of a CT
+    assert ran.summary["cord_area_min_ratio"] < 0.99
+    *_, end = sorted((ran.folder / "fields").glob("*_cord.vtu"))
+    moved = 1e3 * meshio.read(end).point_data["displacement_m"].mean(axis=0)
+    assert moved[1] > 0.2  # forward, away from the dorsal patch
+    assert moved[1] > 5 * np.abs(moved[[0, 2]]).max()
 
 
 def test_2_whatever_varies_in_practice_reaches_the_model():
@@ -109,15 +117,19 @@ def test_4_pressure_fades_and_the_plug_lasts(run):
     day3 = 3 * 86400
     assert ran.series["time_s"].iloc[-1] >= day3
     assert ran.at(day3, "rise_from_plug_mmHg") > 5 * abs(ran.at(day3, "rise_from_pressure_mmHg"))
-    assert ran.at(day3, "sac_area_min_ratio") > ran.series["sac_area_min_ratio"].min()
+    lost = 1 - ran.series["sac_area_min_ratio"]
+    assert lost.max() > 0.2
+    assert lost.iloc[-1] < 0.1 * lost.max()  # the sac is no longer squeezed
 
 
 @pytest.mark.slow
 def test_5_a_targeted_patch_covers_the_leak_and_a_blind_one_does_not(run):
-    short = ("injection.0.volume=2mL", "time.follow_up=0s")
+    short = ("injection.0.volume=2mL", "time.follow_up=10min")  # by which time blood has gelled
     aimed, blind = (run(5, ("T11", "L3"), f"injection.0.level={level}", *short) for level in ("T12/L1", "L2/L3"))
     assert aimed.summary["leak_coverage"] > 0.9
     assert blind.summary["leak_coverage"] < 0.1
+    assert aimed.summary["leak_clot_thickness_mm"] > 0.5
+    assert aimed.summary["leak_clot_thickness_mm"] > 10 * blind.summary["leak_clot_thickness_mm"]
 
 
 def test_6_leaks_sit_ventrally_at_a_sleeve_and_dorsally(run):
@@ -129,13 +141,17 @@ def test_6_leaks_sit_ventrally_at_a_sleeve_and_dorsally(run):
 
 @pytest.mark.slow
 def test_7_a_transforaminal_needle_reaches_the_ventral_space(run):
-    short = ("injection.0.volume=1mL", "injection.1.volume=0mL", "time.follow_up=0s")
+    # the second needle, of saline, has the lesser drop
+    second = ("injection.1.volume=0mL", "injection.1.material=saline")
+    short = ("injection.0.volume=1mL", *second, "time.follow_up=0s")
     aimed = run(7, ("T10", "L1"), *short)
     dorsal = run(7, ("T10", "L1"), *short, "injection.0.approach=interlaminar", "injection.0.side=midline")
     assert aimed.summary["leak_coverage"] > dorsal.summary["leak_coverage"]
     assert aimed.summary["spread_ventral_fraction"] > dorsal.summary["spread_ventral_fraction"]
-    drop = pressure_drop(needle_table()[22], Materials.from_table().rheology["blood"], 6e-6 / 60) / MMHG
-    assert aimed.summary["needle_pressure_drop_mmHg"] >= drop
+    # Hagen and Poiseuille's drop with the least viscosity that blood thins to; it hardly has more in a needle
+    needle, least = needle_table()[22], Materials.from_table().values["blood.infinite_shear_viscosity"]
+    lowest = 8 * least * needle.length * (6e-6 / 60) / (np.pi * (needle.inner / 2) ** 4) / MMHG
+    assert lowest < aimed.summary["needle_pressure_drop_mmHg"] < 1.5 * lowest
 
 
 def test_8_a_foraminal_injection_flows_back_along_the_root(run):
@@ -152,7 +168,8 @@ def test_9_coating_of_sleeve_and_ventral_space_are_figures(run):
     assert first["sleeve_coverage"].iloc[0] == 0.0
     assert 0.5 < first["sleeve_coverage"].iloc[-1] <= ran.summary["sleeve_coverage"] <= 1
     assert first["spread_ventral_fraction"].iloc[0] == 0.0
-    assert 0.5 < ran.summary["spread_ventral_fraction"] <= 1
+    # what the foraminal part left of the ventral width the transforaminal one covers
+    assert first["spread_ventral_fraction"].iloc[-1] < 0.7 < 0.9 < ran.summary["spread_ventral_fraction"] <= 1
 
 
 @pytest.mark.slow
@@ -162,20 +179,25 @@ def test_10_a_sequence_of_materials_each_does_what_it_does(run):
     series = ran.series
     assert series["injected_mL"].iloc[-1] == pytest.approx(3.5)
     assert series.loc[series["injected_mL"] <= 1.0, "clot_volume_mL"].max() == 0.0  # saline never clots
-    assert 0.5 < ran.summary["clot_volume_mL"] < 2.5
-    assert ran.summary["leak_openness"] < 0.9
+    # after 3 min glue has gelled and closed the leak, blood has not
+    assert ran.at(180, "clot_volume_mL") == pytest.approx(0.5, abs=0.1)
+    assert ran.at(180, "leak_openness") < 0.1
+    assert 2.0 < series["clot_volume_mL"].max() <= 2.5  # more than all of the blood
+    assert ran.summary["leak_openness"] < 0.1
 
 
 @pytest.mark.slow
 def test_11_an_injection_stops_as_tolerated_and_the_patch_shrinks(run):
-    settings = ("injection.0.volume=4mL", "injection.0.stop_at=9mmHg", "injection.1.volume=1mL", "time.first_step=1s")
-    ran = run(11, ("L2", "L4"), *settings)
-    stopped = ran.series[ran.series["epidural_pressure_needle_mmHg"] >= 9.0].iloc[0]  # glue follows at once, unlimited
-    assert stopped["epidural_pressure_needle_mmHg"] == pytest.approx(9.0, abs=0.09)
-    assert stopped["injected_mL"] < 3.5
-    assert ran.series["injected_mL"].iloc[-1] == pytest.approx(stopped["injected_mL"] + 1.0)
+    glue, blood = "injection.0.volume=0.5mL", ("injection.1.volume=4mL", "injection.1.stop_at=sac_area")
+    ran = run(11, ("L2", "L4"), glue, *blood, "time.first_step=1s")
+    limit = limits()["sac_area"]
+    stopped = ran.series.loc[ran.series[limit.quantity].idxmin()]
+    assert 0.99 * limit.value <= stopped[limit.quantity] <= limit.value
+    assert 1.0 < stopped["injected_mL"] < 3.0  # all of the glue, some of the blood
+    assert ran.series["injected_mL"].iloc[-1] == stopped["injected_mL"]
+    assert ran.summary["tolerance_sac_area_volume_mL"] == pytest.approx(stopped["injected_mL"], rel=0.02)
+    assert ran.series["time_s"].iloc[-1] >= 3 * 86400
     assert ran.summary["clot_volume_mL"] < 0.8 * ran.series["clot_volume_mL"].max()
-    assert "tolerance_root_venules_volume_mL" in ran.summary
 
 
 @pytest.mark.slow
@@ -184,9 +206,13 @@ def test_12_two_levels_are_filled_at_once(run):
     starts = ["injection.2.start=6s", "injection.3.start=6s"]
     ran = run(12, ("T11", "L4"), *volumes, *starts, "time.follow_up=0s")
     end = ran.profile[ran.profile["time_s"] == ran.profile["time_s"].max()].sort_values("z_mm")
-    filled = (end["canal_injected"] > 0.02).to_numpy()
-    begins = filled & ~np.concatenate([[False], filled[:-1]])
-    assert begins.sum() == 2
+    occupancy = end["canal_occupancy"].to_numpy()
+    filled = occupancy > 0.1
+    begins = np.flatnonzero(filled & ~np.concatenate([[False], filled[:-1]]))
+    assert len(begins) == 2
+    for patch in np.split(occupancy, begins)[1:]:
+        assert patch.max() > 0.3
+    assert ran.summary["canal_occupancy_max"] >= occupancy.max()
     assert ran.summary["injected_mL"] == pytest.approx(3.0)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from fem.quantities import QUANTITIES
 from studies import procedure as module
-from studies.procedure import CASES, Fact, collect, facts, procedure
+from studies.procedure import CASES, NARROWEST, SAC_RATIO, Fact, collect, facts, procedure
 from studies.quantities import TIME
 from studies.reading import read_case
 from studies.resolve import resolve
@@ -25,6 +25,15 @@ def finished(folder, state="done"):
     folder.mkdir(parents=True)
     series = {"time_s": [0.0, 60.0, 259200.0], "clot_volume_mL": [0.0, 8.0, 2.0], "sac_area_min_ratio": [1.0, 0.5, 0.9]}
     pd.DataFrame(series).to_csv(folder / "series.csv", index=False)
+    slices = pd.DataFrame(
+        # time, sac, its baseline, occupancy: of three slices at two times; the lowest is the sac's tip
+        [
+            (0.0, 40.0, 40.0, 0.0), (0.0, 150.0, 150.0, 0.0), (0.0, 100.0, 100.0, 0.0),
+            (60.0, 4.0, 40.0, 0.9), (60.0, 90.0, 150.0, 0.8), (60.0, 50.0, 100.0, 0.6),
+        ],
+        columns=["time_s", "sac_area_mm2", "sac_area_baseline_mm2", "canal_occupancy"],
+    )  # fmt: skip
+    slices.to_csv(folder / "profile.csv", index=False)
     (folder / "summary.json").write_text(json.dumps({"leak_coverage": {"value": 0.7}}), encoding="utf-8")
     write_status(folder, Status(state, "", "key", 1.0))
 
@@ -34,12 +43,16 @@ def test_every_item_has_facts_whose_cases_and_quantities_exist():
     assert {fact.item for fact in found} == set(range(1, 13))
     for fact in found:
         resolve(read_case(CASES / f"{fact.case}.toml", [fact.settings] if fact.settings else []))
-        known = fact.quantity in QUANTITIES or fact.quantity in ("newton_iterations", "injected_mL")
-        assert known or fact.quantity.startswith(("leak_", "tolerance_")), fact.quantity
+        if fact.at == NARROWEST:
+            assert fact.quantity in ("canal_occupancy", SAC_RATIO)
+            assert not fact.over
+        else:
+            known = fact.quantity in QUANTITIES or fact.quantity in ("newton_iterations", "injected_mL")
+            assert known or fact.quantity.startswith(("leak_", "tolerance_")), fact.quantity
         assert fact.low < fact.high
         assert math.isfinite(fact.low) or math.isfinite(fact.high)
         for when in (fact.at, fact.over):
-            assert when in ("", "min", "max", "end") or TIME.parse(when) >= 0
+            assert when in ("", "min", "max", "end", NARROWEST) or TIME.parse(when) >= 0
     names = {(fact.case, fact.settings): fact.run for fact in found}
     assert len(set(names.values())) == len(names)
 
@@ -56,6 +69,9 @@ def test_every_item_has_facts_whose_cases_and_quantities_exist():
         ("leak_coverage", "end", "", 0.7),
         ("leak_coverage", "1 min", "", math.nan),
         ("nothing", "end", "", math.nan),
+        ("sac_area_ratio", "narrowest", "", 0.5),
+        ("canal_occupancy", "narrowest", "", 0.6),
+        ("nothing", "narrowest", "", math.nan),
     ],
 )
 def test_a_fact_is_read_off_a_run(tmp_path, quantity, at, over, value):
