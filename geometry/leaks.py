@@ -17,6 +17,10 @@ from .tables import read_shape
 
 DORSAL, VENTRAL, SLEEVE = "dorsal", "ventral", "sleeve"
 
+LEVEL_REACH = 10e-3
+"""Distance from an interspace within which facets show both faces of the sac [m]: more than any facet is long. Fewer,
+the nearest ones by height, may all lie on one face of a coarse mesh."""
+
 
 @dataclass(frozen=True, eq=False)
 class LeakPlace:
@@ -70,9 +74,10 @@ def _on_sac(mesh: SpineMesh, interspace: str, side: str, outward: float) -> Leak
     centre, sleeve = _dura(mesh)
     z = mesh.interspace_z[interspace]
     wanted = np.array([OUTWARD[side] * read_shape()[0].paramedian_offset, z])
-    centre = centre[~sleeve]
-    near = centre[np.argsort(np.abs(centre[:, 2] - z))[: max(8, len(centre) // 20)]]
-    face = near[outward * (near[:, 1] - near[:, 1].mean()) > 0]
+    near = centre[~sleeve & (np.abs(centre[:, 2] - z) < LEVEL_REACH)]
+    if not len(near):
+        raise AnatomyError(f"{interspace}: the mesh has no sac there")
+    face = near[outward * (near[:, 1] - 0.5 * (near[:, 1].min() + near[:, 1].max())) > 0]
     nearest = face[np.argmin(((face[:, [0, 2]] - wanted) ** 2).sum(axis=1))]
     return LeakPlace(np.array([wanted[0], nearest[1], z]), False)
 

@@ -12,10 +12,10 @@ INTERSPACES = ("L2/L3", "L3/L4")
 ON_SAC = [("dorsal", -1.0), ("ventral", 1.0)]
 
 
-@pytest.fixture(scope="module")
-def spine(anatomy: Anatomy) -> SpineMesh:
-    sources = [Source(anatomy.needle_tip(interspace)) for interspace in INTERSPACES]
-    return cached_mesh(anatomy, ("L2", "L4"), MeshSize.named("default"), sources=sources)
+@pytest.fixture(scope="module", params=["draft", "default"])
+def spine(anatomy: Anatomy, request: pytest.FixtureRequest) -> SpineMesh:
+    size, sources = MeshSize.named(request.param), [Source(anatomy.needle_tip("L3/L4"))]
+    return cached_mesh(anatomy, ("L2", "L4"), size, sources=sources)
 
 
 def _sac(spine: SpineMesh, z: float) -> np.ndarray:
