@@ -26,11 +26,12 @@ kinematics = "linear"
 
 def test_ranks_refuse_what_only_the_model_shows_in_one_line(command, tmp_path):
     leak = '[[leak]]\nlevel = "L1/L2"\nsite = "dorsal"\nhole = "22 G"\n'
+    wide = '[materials.leak]\nradius = "8 mm"\n'  # reaches the leak beside it
     case, out = tmp_path / "case.toml", tmp_path / "out"
-    case.write_text(CASE + leak + leak, encoding="utf-8")
+    case.write_text(CASE + leak + leak + 'side = "left"\n' + wide, encoding="utf-8")
     called = command("run", case, "--ranks", "2", "--out", out)
     assert (called.status, called.err.count("\n")) == (2, 1)
-    assert "two leaks at L1/L2" in called.err
+    assert "leak 1 (dorsal, L1/L2, left) lies on the same patch of dura as leak 0" in called.err
     assert not out.exists()
 
 

@@ -152,12 +152,31 @@ def test_every_figure_names_the_meshes_of_its_runs(folder, monkeypatch):
 def test_several_meshes_in_one_figure_are_each_named(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "NOTE_LETTERS", 10_000)
     vary = ["injection.0.level=L3/L4", "injection.0.volume=10mL,20mL"]
-    plans = [read_study(CASES / "demo.toml", vary, [f'mesh.size="{size}"']) for size in ("draft", "default")]
+    leak = 'leak=[{level="L3/L4", site="dorsal"}]'  # runs with a leak tell the coverage, beside pressures of runs without
+    settings = (['mesh.size="draft"'], ['mesh.size="default"', leak])
+    plans = [read_study(CASES / "demo.toml", vary, each) for each in settings]
     sweeps = [prepare(plan, tmp_path / f"sweep-{number}") for number, plan in enumerate(plans)]
     assert execute(sweeps, 2, simulator=NAME) == 0
     compare(tmp_path)
-    for note in footnotes(tmp_path).values():
-        assert re.search(r"mesh: default; .* \| draft; discretisation error ", note)
+    assert re.search(r"mesh: default; .* \| draft; discretisation error ", footnotes(tmp_path)["relief"])
+
+
+def test_runs_on_another_mesh_are_no_points_of_a_curve(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "NOTE_LETTERS", 10_000)
+    volumes = {"draft": "10mL,20mL", "default": "19mL"}
+    plans = [
+        read_study(
+            CASES / "demo.toml",
+            ["injection.0.level=L3/L4", f"injection.0.volume={volume}"],
+            [f'mesh.size="{size}"'],
+        )
+        for size, volume in volumes.items()
+    ]
+    sweeps = [prepare(plan, tmp_path / f"sweep-{number}") for number, plan in enumerate(plans)]
+    assert execute(sweeps, 2, simulator=NAME) == 0
+    compare(tmp_path)
+    for name in ("volume_and_level", "time_course", "relief"):
+        assert "default" not in footnotes(tmp_path)[name]
 
 
 def test_runs_of_another_version_are_told_below_every_figure_and_on_the_page(folder, monkeypatch):
