@@ -152,7 +152,7 @@ def test_every_figure_names_the_meshes_of_its_runs(folder, monkeypatch):
 def test_several_meshes_in_one_figure_are_each_named(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "NOTE_LETTERS", 10_000)
     vary = ["injection.0.level=L3/L4", "injection.0.volume=10mL,20mL"]
-    leak = 'leak=[{level="L3/L4", site="dorsal"}]'  # runs with a leak tell the coverage, beside pressures of runs without
+    leak = 'leak=[{level="L3/L4", site="dorsal"}]'  # for the coverage, beside pressures of runs without
     settings = (['mesh.size="draft"'], ['mesh.size="default"', leak])
     plans = [read_study(CASES / "demo.toml", vary, each) for each in settings]
     sweeps = [prepare(plan, tmp_path / f"sweep-{number}") for number, plan in enumerate(plans)]
