@@ -171,7 +171,7 @@ def of_one_model(outcomes: Iterable[Outcome]) -> list[Outcome]:
 
 
 def is_patch(case: Case) -> bool:
-    """One injection of blood, the patient lying, everything acting."""
+    """One injection of blood for headache after dural puncture or for hypotension; lying, everything acting."""
     return (
         as_in_patients(case)
         and len(case.injection) == 1
