@@ -9,6 +9,7 @@ from studies.console import complain, say
 from studies.errors import InputError
 from studies.ladder import is_invalid
 from studies.meshnote import PLACES, say_mesh
+from studies.posable import check_posable
 from studies.provenance import mesh_note
 from studies.reading import read_case
 from studies.resolve import resolve
@@ -33,12 +34,13 @@ def write_case_mesh(case_file: Path, out: Path, settings: Sequence[str]) -> int:
         )
     try:
         check_format(out)
+        check_posable(case)
         mesh = mesh_of(case)
         out.parent.mkdir(parents=True, exist_ok=True)
         write_mesh(mesh, out)
         said = say_mesh(out, mesh_note(case))
     except Exception as error:
-        if not is_invalid(error):
+        if isinstance(error, InputError) or not is_invalid(error):
             raise
         raise InputError("mesh", "", str(error)) from error
     say(f"{out}: {len(mesh.cells)} tetrahedra, {len(mesh.points)} points, in millimetres; mesh {mesh_note(case)}")

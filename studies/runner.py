@@ -13,19 +13,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
-from geometry import AnatomyError, Region, SpineMesh, Subregion, leak_place, read_mesh
+from geometry import AnatomyError, MeshError
 from studies.case import Case
 from studies.console import PLAIN, Progressing, complain, headline, say
 from studies.errors import InputError
 from studies.files import locked
 from studies.ladder import is_invalid
 from studies.memory import cores
+from studies.posable import check_posable
 from studies.process import search_path, stop_process
 from studies.provenance import mesh_note
 from studies.reading import case_toml, read_case, validate_case
-from studies.resolve import CORD, LEVELS_OF, build_anatomy, check_reached, check_tips, end_of_injection, resolve
+from studies.resolve import end_of_injection, resolve
 from studies.runfolder import CASE, Status, check_folder, read_status, write_status
 from studies.solver import mesh_of, run_key
 from studies.standing import read_summary
@@ -124,36 +123,11 @@ def _run_under_mpirun(case_file: Path, out: Path, settings: Sequence[str], quiet
 
 def _check_mesh(case: Case) -> None:
     """Refuse a case whose mesh cannot be had, or has no place for what is asked, before anything is written."""
-    own = case.anatomy.mesh
+    check_posable(case)
     try:
-        if own is None:
-            check_tips(case, build_anatomy(case))
-        mesh = mesh_of(case)
-    except InputError:
-        raise
-    except (ValueError, OSError) as error:
-        if not (is_invalid(error) or isinstance(error, OSError)):
-            raise
-        if own is not None and isinstance(error, AnatomyError):
-            check_tips(case, read_mesh(own))
-        raise InputError("anatomy" if own is None else "anatomy.mesh", "", str(error)) from error
-    if own is not None:
-        _check_on_mesh(case, mesh)
-
-
-def _check_on_mesh(case: Case, mesh: SpineMesh) -> None:
-    """Refuse what a mesh of the user's own has no place for: leaks, and limits that would never stop an injection."""
-    for index, leak in enumerate(case.leak):
-        try:
-            leak_place(mesh, leak.level, leak.site, leak.side or "midline")
-        except AnatomyError as error:
-            raise InputError(f"leak.{index}", f"a {leak.site} leak at {leak.level}, {leak.side}", str(error)) from None
-    levels = [mesh.levels[index] for index in np.unique(mesh.level)]
-    missing = (
-        [] if (mesh.region == Region.CORD).any() else [name for name, needed in LEVELS_OF.items() if needed == CORD]
-    )
-    missing += [] if (mesh.subregion == Subregion.FORAMINAL).any() else ["root_pressure_max_mmHg"]
-    check_reached(case, levels, f"anatomy.mesh, {levels[0]}-{levels[-1]}", missing)
+        mesh_of(case)
+    except (AnatomyError, MeshError, OSError) as error:
+        raise InputError("anatomy" if case.anatomy.mesh is None else "anatomy.mesh", "", str(error)) from error
 
 
 def run_resolved(case: Case, out: Path, quiet: bool = False, simulator: str = SIMULATOR) -> int:

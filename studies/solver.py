@@ -14,6 +14,7 @@ from studies.case import MESH_SIZES, Case
 from studies.errors import InputError, shown
 from studies.ladder import cause_of
 from studies.modelversion import model_version
+from studies.posable import check_posable
 from studies.quantities import LENGTH
 from studies.reading import case_hash
 from studies.resolve import build_anatomy, patch_parameters
@@ -91,13 +92,15 @@ def simulate_group(comm: MPI.Comm, cases: Sequence[Case], folders: Folders) -> l
         The run folders, each with its status.
 
     Raises:
-        geometry.AnatomyError, geometry.MeshError, fem.errors.ModelError: the cases cannot be posed; no folder was made.
+        InputError, geometry.AnatomyError, geometry.MeshError, fem.errors.ModelError: the cases cannot be posed; no
+            folder was made.
     """
     from fem.errors import SolverError
     from fem.paths import simulate, simulate_volumes
     from fem.simulation import build_model
 
     begin = time.monotonic()
+    check_posable(cases[0])
     mesh = mesh_of(cases[0])
     parameters = patch_parameters(cases[0])
     try:

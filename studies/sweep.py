@@ -16,14 +16,15 @@ from typing import Any, Final
 
 import pandas as pd
 
-from geometry import read_mesh
+from studies.case import Case
 from studies.console import Progressing, complain, counted, say
 from studies.errors import InputError
 from studies.executors import named_executor
 from studies.files import LOCK, finite, is_no_space, is_temporary, locked, read_json, replacing, write_json, write_text
 from studies.pool import Pool, StoppedError
+from studies.posable import check_posable
 from studies.reading import case_toml
-from studies.resolve import build_anatomy, end_of_injection
+from studies.resolve import end_of_injection
 from studies.results import PARQUET, TABLE, collect, shortfall, with_numbers
 from studies.series import SERIES
 from studies.solver import run_key
@@ -123,20 +124,26 @@ def check(plan: Plan, folder: Path, resume: bool) -> None:
 
 
 def _posable(plan: Plan) -> None:
-    """Refuse a study whose every case has an impossible anatomy or a mesh file that cannot be read.
+    """Refuse a study of which no case has an anatomy, or a mesh of the user's own, with places for what it asks.
 
     Where some can be posed the others are corners of a design, and end as invalid.
     """
     refused = None
-    for case in {repr(case.case.anatomy): case.case for case in plan.cases}.values():
+    for case in {repr(_asked(case.case)): case.case for case in plan.cases}.values():
         try:
-            read_mesh(case.anatomy.mesh) if case.anatomy.mesh else build_anatomy(case)
-        except (ValueError, OSError) as error:
-            refused = refused or InputError("anatomy.mesh" if case.anatomy.mesh else "anatomy", "", str(error))
+            check_posable(case)
+        except InputError as error:
+            refused = refused or error
         else:
             return
     if refused is not None:
         raise refused
+
+
+def _asked(case: Case) -> tuple[object, ...]:
+    """What places a case asks for, and of what."""
+    steps = [(step.level, step.approach, step.side, step.offset, step.stop_at) for step in case.injection]
+    return case.anatomy, steps, case.leak
 
 
 def prepare(plan: Plan, folder: Path, resume: bool = False) -> Sweep:

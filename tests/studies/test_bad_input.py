@@ -181,6 +181,7 @@ def own_mesh(tmp_path_factory):
     return path
 
 
+@pytest.mark.parametrize("verb", [["run"], ["sweep", "--vary", "injection.0.rate=10mL/min,20mL/min"]])
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -191,10 +192,10 @@ def own_mesh(tmp_path_factory):
     ],
     ids=["stop", "offset", "level", "leak"],
 )
-def test_run_refuses_what_a_mesh_of_ones_own_lacks(text, said, own_mesh, command, tmp_path):
+def test_what_a_mesh_of_ones_own_lacks_is_refused(text, said, verb, own_mesh, command, tmp_path):
     path = tmp_path / "case.toml"
     path.write_text(f"{text}\n[anatomy]\nmesh = '{own_mesh}'\n", encoding="utf-8")
-    called = command("run", path, "--out", tmp_path / "out")
+    called = command(*verb, path, "--out", tmp_path / "out")
     assert (called.status, called.err.count("\n")) == (2, 1)
     assert said in called.err
     assert not (tmp_path / "out").exists()
@@ -225,6 +226,16 @@ def test_mesh_refuses_formats_before_it_makes_anything(name, said, command, case
     called = command("mesh", case_file, "--out", tmp_path / "new" / name)
     assert (called.status, called.err.count("\n")) == (2, 1)
     assert said in called.err
+    assert not (tmp_path / "new").exists()
+
+
+def test_mesh_refuses_a_tip_beside_a_narrower_sac_by_its_key(command, case_file, tmp_path):
+    settings = ["injection.0.side=left", "injection.0.offset=7mm"]
+    settings += [f"anatomy.overrides.{level}.sac_trans=14mm" for level in ("L3", "L4")]
+    options = [option for text in settings for option in ("--set", text)]
+    called = command("mesh", case_file, *options, "--out", tmp_path / "new" / "spine.msh")
+    assert (called.status, called.err.count("\n")) == (2, 1)
+    assert 'injection.0.offset: got "7 mm"' in called.err
     assert not (tmp_path / "new").exists()
 
 

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from mpi4py import MPI
 
 from geometry import Anatomy, MeshSize, Source, build_mesh, read_mesh, write_mesh
 from studies.case import Case
+from studies.errors import InputError
 from studies.reading import validate_case
 from studies.resolve import resolve
-from studies.solver import mesh_identity, mesh_of
+from studies.solver import mesh_identity, mesh_of, simulate_group
 
 PLACES = [("interlaminar", "midline"), ("transforaminal", "left"), ("foraminal", "right")]
 
@@ -40,3 +42,19 @@ def test_the_radius_of_the_source_is_part_of_the_mesh():
     meshes = [mesh_of(posed) for posed in (usual, wide)]
     assert [Source(tip, r).longest_edge(m) <= r / 2 for r, m in zip((4e-3, 6e-3), meshes, strict=True)] == [True, True]
     assert len(meshes[0].cells) != len(meshes[1].cells)
+
+
+def test_a_corner_of_a_design_that_its_mesh_has_no_place_for_leaves_no_folder(own):
+    leaking = case(
+        "interlaminar",
+        "midline",
+        anatomy={"mesh": str(own)},
+        patient="sih",
+        leak=[{"level": "T8/T9", "site": "dorsal"}],
+    )
+
+    def folders(*_):
+        raise AssertionError("made a folder")
+
+    with pytest.raises(InputError, match=r"leak\.0"):
+        simulate_group(MPI.COMM_SELF, [leaking], folders)
