@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,10 +25,10 @@ from studies.protocols import (
     STATIC_RISE,
     Outcome,
     Reading,
+    around,
     exponent,
     interpolate,
     is_higuchi,
-    is_lumbar,
     is_pratt,
     is_volume_and_level,
     merged,
@@ -252,7 +253,7 @@ def _from_study(quantity: str, study: list[Outcome], readers: Sequence[Reader]) 
         found = [read_lumbar(study, row.volume_mL, _of(read, quantity)) for read in readers]
         low = min((reading.low for reading in found if reading), default=math.nan)
         high = max((reading.high for reading in found if reading), default=math.nan)
-        read = [item for item in study if is_lumbar(item.case) and not math.isnan(readers[0](item, quantity))]
+        read = list(itertools.chain(*around(study, row.volume_mL, _of(readers[0], quantity))))
         lines.append(_line(row, found[0] and replace(found[0], low=low, high=high), math.nan, _Source.of(read)))
     return lines
 

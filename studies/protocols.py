@@ -274,15 +274,32 @@ def read_compression(outcome: Outcome, quantity: str) -> float:
     return (back - float(time[worst])) / HOUR
 
 
-def read_lumbar(outcomes: list[Outcome], volume_mL: float, read: Callable[[Outcome], float]) -> Reading | None:
+def around(outcomes: Iterable[Outcome], volume_mL: float, read: Callable[[Outcome], float]) -> list[list[Outcome]]:
+    """Lumbar cases that a reading at a volume lies at or between, interspace by interspace.
+
+    Those that have no such reading do not count, nor do interspaces where none lies at both sides.
+    """
+    groups: dict[str, list[Outcome]] = {}
+    for item in outcomes:
+        if is_lumbar(item.case) and not math.isnan(read(item)):
+            groups.setdefault(item.level, []).append(item)
+    found = []
+    for level in sorted(groups):
+        below = [item.volume_mL for item in groups[level] if item.volume_mL <= volume_mL + 1e-9]
+        above = [item.volume_mL for item in groups[level] if item.volume_mL >= volume_mL - 1e-9]
+        if below and above:
+            nearest = {max(below), min(above)}
+            found.append([item for item in groups[level] if item.volume_mL in nearest])
+    return found
+
+
+def read_lumbar(outcomes: Iterable[Outcome], volume_mL: float, read: Callable[[Outcome], float]) -> Reading | None:
     """A reading at a volume from the lumbar cases of a study of volume and level: mean and range over interspaces."""
     values = []
-    for level in sorted({item.level for item in outcomes if is_lumbar(item.case)}):
-        cases = sorted((item for item in outcomes if item.level == level), key=lambda item: item.volume_mL)
-        known = [(item.volume_mL, read(item)) for item in cases]
-        found = interpolate([Reading(v, y, y, y) for v, y in known if not math.isnan(y)], volume_mL)
-        if found is not None:
-            values.append(found.value)
+    for cases in around(outcomes, volume_mL, read):
+        found = interpolate([Reading(item.volume_mL, *(3 * [read(item)])) for item in cases], volume_mL)
+        assert found is not None
+        values.append(found.value)
     return Reading(volume_mL, sum(values) / len(values), min(values), max(values)) if values else None
 
 

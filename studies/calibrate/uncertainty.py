@@ -33,6 +33,7 @@ PROTOCOLS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "higuchi": ("higuchi.toml", ()),
     "pratt": ("pratt.toml", ()),
     "volume": ("demo.toml", ("injection.0.level=L3/L4",)),
+    "compression": ("compression.toml", ()),
 }
 """Studies that the lumbar lines of a comparison are read off, with what replaces their axes."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from studies.case import Case
-from studies.resolve import material_values
+from studies.resolve import end_of_injection, material_values
 from studies.runfolder import RunFolder
 from studies.solver import Folders
 from tests.studies import fake
@@ -18,10 +18,11 @@ POWERS = {
     "displaced": {MOBILITY: -0.1, STORAGE: -0.2, OUTFLOW: -0.3},
     "needle": {MOBILITY: -0.2, STORAGE: 0.1, OUTFLOW: -0.6},
     "bolus": {MOBILITY: 0.05, STORAGE: -0.1, OUTFLOW: -0.5},
+    "recovery": {MOBILITY: -0.3, STORAGE: 0.1, OUTFLOW: -0.2},
 }
-DISPLACED, NEEDLE, BOLUS = 4.0, 9.0, 0.8
+DISPLACED, NEEDLE, BOLUS, RECOVERY = 4.0, 9.0, 0.8, 86400.0
 """At the reference values: lumbosacral CSF displaced by 10 mL [mL]; needle rise [mmHg] at 15 mL of blood and after 2 mL
-of saline."""
+of saline; time [s] in which the sac recovers."""
 
 _row = fake.row
 
@@ -35,10 +36,12 @@ def factor(values: dict[str, float], kind: str) -> float:
 
 
 def row(case: Case, moment: float, step: float) -> dict[str, float]:
-    """As `fake.row`, with displaced CSF and needle pressure of its own and no decay."""
+    """As `fake.row`, with displaced CSF and needle pressure of its own and no decay; the sac recovers evenly."""
     out = _row(case, moment, step)
     volume, values = fake.injected(case, moment), material_values(case)
     out["csf_displaced_lumbosacral_mL"] = DISPLACED * volume / 10 * factor(values, "displaced")
+    after = max(moment - end_of_injection(case), 0.0) / (RECOVERY * factor(values, "recovery"))
+    out["sac_area_min_ratio"] = 1 - 0.01 * volume * max(1 - after, 0.0)
     stepwise, bolus = (
         NEEDLE * (volume / 15) ** 2 * factor(values, "needle"),
         BOLUS * volume / 2 * factor(values, "bolus"),

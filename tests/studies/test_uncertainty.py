@@ -88,11 +88,11 @@ def test_standard_deviations_are_those_of_the_linear_model(computed):
     middle = frame.loc["higuchi-10", ["axis-1-minus", "axis-1-plus"]].astype(float).mean()
     assert frame.loc["higuchi-10", "sd"] / middle == pytest.approx(expected, rel=0.01)
     assert frame.loc["higuchi-10", "unit"] == "mL"
-    powers = np.array([POWERS["needle"][key] for key in KEYS])
-    middle = frame.loc["pratt-20", ["axis-1-minus", "axis-1-plus"]].astype(float).mean()
-    assert frame.loc["pratt-20", "sd"] / middle == pytest.approx(math.sqrt(powers @ COVARIANCE @ powers), rel=0.01)
-    assert {"pratt-curvature", "szeinfeld-14.8", "contrast-5-cranial"} <= set(frame.index)
-    assert "mass-effect-gone" not in frame.index  # no protocol here follows a patch for hours
+    for row, kind in (("pratt-20", "needle"), ("compression-3h", "recovery")):
+        powers = np.array([POWERS[kind][key] for key in KEYS])
+        middle = frame.loc[row, ["axis-1-minus", "axis-1-plus"]].astype(float).mean()
+        assert frame.loc[row, "sd"] / middle == pytest.approx(math.sqrt(powers @ COVARIANCE @ powers), rel=0.01)
+    assert {"pratt-curvature", "szeinfeld-14.8", "contrast-5-cranial", "mass-effect-gone"} <= set(frame.index)
 
 
 def test_a_second_call_computes_nothing(computed, calibration):

@@ -16,6 +16,7 @@ from studies.demo import CASES
 from studies.protocols import (
     Outcome,
     Reading,
+    around,
     end_of_injection,
     exponent,
     interpolate,
@@ -137,3 +138,15 @@ def test_lumbar_readings_are_a_band_over_interspaces():
     assert read_lumbar(items, 15.0, read) == Reading(15.0, 22.5, 15.0, 30.0)
     assert read_lumbar(items, 25.0, read) is None
     assert interpolate([], 5.0) is None
+
+
+def test_a_lumbar_reading_is_of_its_neighbours_only():
+    none = pd.DataFrame({"time_s": [0.0]})
+    items = [outcome(level, v, none) for level in ("L2/L3", "L4/L5", "T8/T9") for v in (5.0, 10.0, 20.0, 40.0)]
+
+    def read(item):
+        return math.nan if (item.level, item.volume_mL) == ("L4/L5", 20.0) else item.volume_mL
+
+    told = [[(item.level, item.volume_mL) for item in cases] for cases in around(items, 15.0, read)]
+    assert told == [[("L2/L3", 10.0), ("L2/L3", 20.0)], [("L4/L5", 10.0), ("L4/L5", 40.0)]]
+    assert [[item.volume_mL for item in cases] for cases in around(items, 10.0, read)] == [[10.0], [10.0]]
