@@ -45,6 +45,7 @@ from studies.recorded import BETWEEN, Recorded, mesh_notes
 from studies.relief.data import relief_rows
 from studies.relief.predicted import Held, hold, usable
 from studies.relief.table import row_table, stratum_table
+from studies.report.record import why
 from studies.spinalshare import SHARES, applies, at_shares
 
 TABLE: Final = "comparison.csv"
@@ -140,7 +141,7 @@ class Comparison:
         study: cases of the study of volume and level.
         higuchi, pratt: what the runs of these protocols recorded.
         missing: what the folder lacks, and how it is made.
-        troubles: cases that did not finish.
+        troubles: why cases did not finish, a line for each reason with the cases that share it.
         relief: published relief rates beside their predictions.
         plug_modelled: whether any case has a leak.
         static_banded: whether Pratt's static rises can be told at other spinal shares of the compliance.
@@ -220,14 +221,17 @@ def gather(folder: Path) -> Comparison:
         pratt=tuple(item.recorded for item in pratt),
         missing=tuple(missing),
         troubles=tuple(
-            f"{item.path.name}: {item.state}{': ' + item.reason if item.reason else ''}"
-            for item in found
-            if item.state != "done"
+            why((f"{item.path.parents[1].name}/{item.path.name}", item.state, item.reason) for item in found)
         ),
         relief=tuple(hold(relief_rows(), usable(found))),
         plug_modelled=any(item.case.leak for item in found),
         static_banded=of_pratt.shares,
     )
+
+
+def _name(item: Outcome) -> str:
+    """Sweep and case of a run, as its folder is named, without the key."""
+    return f"{item.path.parents[1].name}/{item.path.name.rpartition('-')[0]}"
 
 
 def _how(what: str, name: str, folder: Path) -> str:

@@ -39,9 +39,6 @@ from studies.spinalshare import SHARES, applies, at_shares, ratios, source
 TEMPLATES: Final = Path(__file__).parent / "templates"
 DRAFT: Final = "On a draft mesh what its error does not bear, above all the smallest sac area, is for a first look."
 
-TROUBLES_NAMED: Final = 3
-"""Cases that did not finish which a page names, with their reasons."""
-
 LIMITS: Final = (
     "rigid bone",
     "no pulsation, no respiration",
@@ -154,9 +151,7 @@ def _warnings(comparison: Comparison, runs: Mapping[str, Sequence[Recorded]]) ->
         for note in mesh_notes(members) if any(run.begun for run in members) else ():
             by_mesh.setdefault(note, []).append(name)
     draft = any(note.startswith("draft") for note in by_mesh)
-    named, more = comparison.troubles[:TROUBLES_NAMED], len(comparison.troubles) - TROUBLES_NAMED
-    rest = f"; and {more} more, which bloodpatch status names" if more > 0 else ""
-    lines = [f"Not every case finished: {'; '.join(named)}{rest}."] if named else []
+    lines = [f"Not every case finished: {line}." for line in comparison.troubles]
     # Which sweep is on which mesh is said where they are not on one.
     told = [f"{f'{", ".join(names)}: ' if len(by_mesh) > 1 else ''}{note}" for note, names in by_mesh.items()]
     lines += [f"Mesh: {line}." for line in told] + ([DRAFT] if draft else [])

@@ -21,6 +21,8 @@ SQUEEZE = 1.5e-3
 """The dura moves inwards by this much [m] at the injected level at the peak."""
 
 SLICES, SECTORS = 25, 16
+KINDS = ("run", "sweep", "comparison")
+"""Of pages."""
 
 
 def rings(levels: tuple[float, ...], heights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
