@@ -284,7 +284,7 @@ class InjectionSection(Section):
     )
     gauge: Gauge | None = Field(default=None, description="gauge of the needle")
     stop_at: Annotated[str, BeforeValidator(_stop)] | None = Field(
-        default=None, description="needle pressure, or name of a limit of tolerance, at which the injection stops"
+        default=None, description="pressure at its own needle, or name of a limit of tolerance, at which it stops"
     )
 
 
