@@ -247,9 +247,9 @@ LEAST_POINTS: Final = 3
 
 
 def read_spread(outcome: Outcome, quantity: str, threshold: str = "") -> float:
-    """Segments reached to both sides together, or to one; NaN where the run has none.
+    """Segments reached to both sides together, or to one, or the ventral share; NaN where the run has none.
 
-    Both together are those of blood, looked at later: at the end of the run, after ten minutes in the study. One side's
+    Both together are those of blood, looked at later: at the end of the run, after ten minutes in the study. The others
     are those of contrast, which is screened while it goes in: at the end of the injection. The threshold of what counts
     as reached is the fixed one, or that of a suffix of `fem.quantities.THRESHOLD_BAND`.
     """

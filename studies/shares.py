@@ -21,7 +21,9 @@ from studies.clinical import measurements
 from studies.errors import InputError
 from studies.files import replacing
 from studies.plot.style import GREY, Picture, save, styled
+from studies.protocols import outcomes, read_spread
 from studies.results import table
+from studies.standing import RUNS
 
 LEVEL: Final = 0.95
 """Probability of every interval."""
@@ -36,6 +38,7 @@ VOLUME: Final = "injection.0.volume_mL"
 PLACE: Final = "injection.0.level"
 LEAK: Final = "leak.0.level"
 VENTRAL, UP, DOWN = "spread_ventral_fraction", "spread_cranial_segments", "spread_caudal_segments"
+BOTH: Final = "spread_segments"
 COVERAGE: Final = "leak_coverage"
 TABLE: Final = "shares.csv"
 
@@ -65,6 +68,20 @@ class Line:
     high: float
     measured: float = float("nan")
     source: str = ""
+
+
+def as_seen(folder: Path) -> pd.DataFrame:
+    """The table of a sweep, with spread as the comparison reads it (`studies.protocols.read_spread`).
+
+    Either way and the ventral space are those of contrast, which is screened while it goes in: at the end of the
+    injection. Both ways together are those of blood, looked at later: at the end of the run.
+    """
+    frame = table(folder).set_index("folder")
+    for item in outcomes(folder):
+        if item.state == "done":
+            for name in (VENTRAL, UP, DOWN, BOTH):
+                frame.loc[f"{RUNS}/{item.path.name}", name] = read_spread(item, name)
+    return frame.reset_index()
 
 
 def interval(count: int, members: int) -> tuple[float, float]:
@@ -117,13 +134,13 @@ def _share(group: str, volume: float, quantity: str, rows: pd.DataFrame, true: p
 
 def _spread(volume: float, rows: pd.DataFrame, done: pd.DataFrame) -> list[Line]:
     """Ventral and dorsal reach, and segments up, down and in all; an interlaminar tip lies in the dorsal space."""
-    up, down, ventral = (pd.to_numeric(done[name], errors="coerce") for name in (UP, DOWN, VENTRAL))
+    up, down, ventral, both = (pd.to_numeric(done[name], errors="coerce") for name in (UP, DOWN, VENTRAL, BOTH))
     lines = [
         _share("all", volume, "dorsal_reached", rows, up + down > 0),
         _share("all", volume, "ventral_reached", rows, ventral > 0),
         _share("all", volume, "ventral_half_covered", rows, ventral >= COVERED),
     ]
-    for name, values in ((UP, up), (DOWN, down), ("spread_segments", up + down)):
+    for name, values in ((UP, up), (DOWN, down), (BOTH, both)):
         low, high = (float(q) for q in values.quantile(list(BAND)))
         missing = len(rows) - len(done)
         mean = float(values.mean())
@@ -153,7 +170,8 @@ def write_shares(folder: Path, out: Path) -> tuple[Path, Picture]:
     Raises:
         InputError: as :func:`shares`.
     """
-    lines = shares(table(folder))
+    frame = table(folder)
+    lines = shares(frame if LEAK in frame else as_seen(folder))
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / TABLE) as temporary:
         pd.DataFrame([asdict(line) for line in lines]).to_csv(temporary, index=False, lineterminator="\n")
@@ -192,7 +210,7 @@ def _spread_figure(lines: list[Line]) -> tuple[Figure, str]:
         )
     ):
         _drawn(left, _of(lines, name), label, index)
-    for index, (name, label) in enumerate(((UP, "up"), (DOWN, "down"), ("spread_segments", "both"))):
+    for index, (name, label) in enumerate(((UP, "up"), (DOWN, "down"), (BOTH, "both, later"))):
         _drawn(right, _of(lines, name), label, index)
     left.set(xlabel="volume injected [mL]", ylabel="share of the ensemble reached [1]", ylim=(-0.03, 1.03))
     right.set(xlabel="volume injected [mL]", ylabel="segments covered [1]", ylim=(0, None))
@@ -201,7 +219,8 @@ def _spread_figure(lines: list[Line]) -> tuple[Figure, str]:
         axes.legend(fontsize=7)
     return figure, (
         "Where the injectate reaches. Left: shares of the ensemble with their exact 95 % "
-        "binomial intervals. Right: means, and eight of ten members. Diamonds: patients."
+        "binomial intervals. Right: means, and eight of ten members. Either way is read at the end of the injection, "
+        "as contrast is, both together at the end of the run. Diamonds: patients."
     )
 
 

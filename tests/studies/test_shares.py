@@ -7,8 +7,11 @@ import pytest
 
 from fem.parameters import parameter_table
 from studies.errors import InputError
-from studies.shares import interval, shares
+from studies.protocols import outcomes
+from studies.shares import as_seen, interval, shares
 from studies.study import read_study
+from studies.sweep import execute, prepare
+from tests.studies.fake import NAME
 
 CASES = Path(__file__).parents[2] / "studies" / "cases"
 
@@ -22,6 +25,7 @@ def rows(*values, state="done", volume=5.0, **more):
                 "spread_ventral_fraction": ventral,
                 "spread_cranial_segments": up,
                 "spread_caudal_segments": down,
+                "spread_segments": up + down,
             }
             | more
             for ventral, up, down in values
@@ -101,9 +105,26 @@ def test_what_is_no_ensemble_is_refused(frame, said):
         shares(frame)
 
 
+def test_spread_is_read_as_the_comparison_reads_it(tmp_path, monkeypatch):
+    case = tmp_path / "case.toml"
+    case.write_text('[[injection]]\nlevel = "L3/L4"\nvolume = "5 mL"\n[time]\nfollow_up = "1 min"\n')
+    plan = read_study(case, ["injection.0.volume=5mL"])
+    assert execute([prepare(plan, tmp_path / "sweep")], 1, simulator=NAME) == 0
+    (ran,) = outcomes(tmp_path / "sweep")
+    columns = ["spread_ventral_fraction", "spread_cranial_segments", "spread_caudal_segments"]
+    during = ran.series["time_s"] <= 15.0 + 1e-6
+    assert 1 < during.sum() < len(during)
+    ran.series.loc[during, columns], ran.series.loc[~during, columns] = (0.0, 1.5, 0.5), (0.4, 2.5, 1.0)
+    monkeypatch.setattr("studies.shares.outcomes", lambda folder: [ran])
+    found = {line.quantity: line.value for line in shares(as_seen(tmp_path / "sweep"))}
+    assert found["ventral_reached"] == 0.0
+    assert (found["spread_cranial_segments"], found["spread_caudal_segments"]) == (1.5, 0.5)
+    assert found["spread_segments"] == 3.5
+
+
 @pytest.mark.parametrize("frame", [AIMED, rows((0.0, 2, 1), (0.3, 1, 1))])
 def test_the_command_writes_table_and_figure(frame, command, tmp_path, monkeypatch):
-    monkeypatch.setattr("studies.shares.table", lambda folder: frame)
+    monkeypatch.setattr("studies.shares.table", lambda folder: frame.assign(folder=""))
     out = tmp_path / "results"
     called = command("shares", tmp_path, "--out", out)
     assert called.status == 0, called.err
