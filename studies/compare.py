@@ -220,9 +220,7 @@ def gather(folder: Path) -> Comparison:
         higuchi=tuple(item.recorded for item in higuchi),
         pratt=tuple(item.recorded for item in pratt),
         missing=tuple(missing),
-        troubles=tuple(
-            why((f"{item.path.parents[1].name}/{item.path.name}", item.state, item.reason) for item in found)
-        ),
+        troubles=tuple(why((_name(item), item.state, item.reason) for item in found)),
         relief=tuple(hold(relief_rows(), usable(found))),
         plug_modelled=any(item.case.leak for item in found),
         static_banded=of_pratt.shares,

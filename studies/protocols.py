@@ -297,7 +297,8 @@ def read_lumbar(outcomes: Iterable[Outcome], volume_mL: float, read: Callable[[O
     """A reading at a volume from the lumbar cases of a study of volume and level: mean and range over interspaces."""
     values = []
     for cases in around(outcomes, volume_mL, read):
-        found = interpolate([Reading(item.volume_mL, *(3 * [read(item)])) for item in cases], volume_mL)
+        known = [(item.volume_mL, read(item)) for item in cases]
+        found = interpolate([Reading(volume, value, value, value) for volume, value in known], volume_mL)
         assert found is not None
         values.append(found.value)
     return Reading(volume_mL, sum(values) / len(values), min(values), max(values)) if values else None
