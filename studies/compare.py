@@ -57,6 +57,9 @@ NULL_EXPONENT: Final = 2.0
 PRATT_PATIENTS: Final = 18
 NOT_COMPUTED: Final = "not computed"
 NO_SPREAD: Final = "spread not given"
+TROUBLES_NAMED: Final = 3
+"""Cases that did not finish which are named for each reason."""
+
 NO_BAND: Final = (math.nan, math.nan)
 
 Reader = Callable[[Outcome, str], float]
@@ -220,7 +223,7 @@ def gather(folder: Path) -> Comparison:
         higuchi=tuple(item.recorded for item in higuchi),
         pratt=tuple(item.recorded for item in pratt),
         missing=tuple(missing),
-        troubles=tuple(why((_name(item), item.state, item.reason) for item in found)),
+        troubles=tuple(why(((_name(item), item.state, item.reason) for item in found), TROUBLES_NAMED)),
         relief=tuple(hold(relief_rows(), usable(found))),
         plug_modelled=any(item.case.leak for item in found),
         static_banded=of_pratt.shares,

@@ -41,22 +41,23 @@ def stood(state: str, injected_mL: float) -> str:
     return state if state == "done" or math.isnan(injected_mL) else f"{state} at\u00a0{injected_mL:.3g}\u00a0mL"
 
 
-def why(cases: Iterable[tuple[str, str, str]]) -> list[str]:
+def why(cases: Iterable[tuple[str, str, str]], most: int = MOST_CASES) -> list[str]:
     """Why cases have no result: a line for each distinct reason with the cases that share it.
 
     Args:
         cases: name, state and reason of each; those without a reason are left out.
+        most: cases that a line names; more are counted.
     """
     alike: dict[tuple[str, str], list[str]] = {}
     for name, state, reason in cases:
         if state != "done" and reason:
             alike.setdefault((state, GAVE_UP.sub("", reason)), []).append(name)
-    return [f"{len(names)} {state}, {reason}: {_listed(names)}" for (state, reason), names in alike.items()]
+    return [f"{len(names)} {state}, {reason}: {_listed(names, most)}" for (state, reason), names in alike.items()]
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - MOST_CASES
-    return ", ".join(names[:MOST_CASES]) + (f" and {more} more, which bloodpatch status names" if more > 0 else "")
+def _listed(names: Sequence[str], most: int) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more, which bloodpatch status names" if more > 0 else "")
 
 
 def asked(cases: Sequence[Case]) -> list[tuple[str, str]]:
