@@ -45,7 +45,6 @@ from studies.recorded import BETWEEN, Recorded, mesh_notes
 from studies.relief.data import relief_rows
 from studies.relief.predicted import Held, hold, usable
 from studies.relief.table import row_table, stratum_table
-from studies.report.record import why
 from studies.spinalshare import SHARES, applies, at_shares
 
 TABLE: Final = "comparison.csv"
@@ -57,9 +56,6 @@ NULL_EXPONENT: Final = 2.0
 PRATT_PATIENTS: Final = 18
 NOT_COMPUTED: Final = "not computed"
 NO_SPREAD: Final = "spread not given"
-TROUBLES_NAMED: Final = 3
-"""Cases that did not finish which are named for each reason."""
-
 NO_BAND: Final = (math.nan, math.nan)
 
 Reader = Callable[[Outcome, str], float]
@@ -144,7 +140,7 @@ class Comparison:
         study: cases of the study of volume and level.
         higuchi, pratt: what the runs of these protocols recorded.
         missing: what the folder lacks, and how it is made.
-        troubles: why cases did not finish, a line for each reason with the cases that share it.
+        troubles: cases that did not finish: name, state and reason.
         relief: published relief rates beside their predictions.
         plug_modelled: whether any case has a leak.
         static_banded: whether Pratt's static rises can be told at other spinal shares of the compliance.
@@ -157,7 +153,7 @@ class Comparison:
     higuchi: tuple[Recorded, ...]
     pratt: tuple[Recorded, ...]
     missing: tuple[str, ...]
-    troubles: tuple[str, ...]
+    troubles: tuple[tuple[str, str, str], ...]
     relief: tuple[Held, ...] = ()
     plug_modelled: bool = False
     static_banded: bool = False
@@ -223,7 +219,7 @@ def gather(folder: Path) -> Comparison:
         higuchi=tuple(item.recorded for item in higuchi),
         pratt=tuple(item.recorded for item in pratt),
         missing=tuple(missing),
-        troubles=tuple(why(((_name(item), item.state, item.reason) for item in found), TROUBLES_NAMED)),
+        troubles=tuple((_name(item), item.state, item.reason) for item in found if item.state != "done"),
         relief=tuple(hold(relief_rows(), usable(found))),
         plug_modelled=any(item.case.leak for item in found),
         static_banded=of_pratt.shares,

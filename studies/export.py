@@ -32,15 +32,15 @@ def write_case_mesh(case_file: Path, out: Path, settings: Sequence[str]) -> int:
             f'"{out}"',
             "allowed is a file name with a suffix that meshio knows, such as spine.vtu or spine.msh",
         )
+    check_posable(case)
     try:
         check_format(out)
-        check_posable(case)
         mesh = mesh_of(case)
         out.parent.mkdir(parents=True, exist_ok=True)
         write_mesh(mesh, out)
         said = say_mesh(out, mesh_note(case))
     except Exception as error:
-        if isinstance(error, InputError) or not is_invalid(error):
+        if not is_invalid(error):
             raise
         raise InputError("mesh", "", str(error)) from error
     say(f"{out}: {len(mesh.cells)} tetrahedra, {len(mesh.points)} points, in millimetres; mesh {mesh_note(case)}")

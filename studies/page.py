@@ -30,7 +30,7 @@ from studies.provenance import commit, version
 from studies.recorded import Recorded, mesh_notes, recorded_of, versions
 from studies.relief.predicted import RISE
 from studies.relief.table import explained, strata
-from studies.report.record import asked_in_short, parameter_rows, provenance_lines, records_of, stood
+from studies.report.record import asked_in_short, parameter_rows, provenance_lines, records_of, stood, why
 from studies.report.sure import sure
 from studies.results import case_states
 from studies.runfolder import write_text
@@ -38,6 +38,9 @@ from studies.spinalshare import SHARES, applies, at_shares, ratios, source
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 DRAFT: Final = "On a draft mesh what its error does not bear, above all the smallest sac area, is for a first look."
+
+TROUBLES_NAMED: Final = 3
+"""Cases that did not finish which a page names for each reason."""
 
 LIMITS: Final = (
     "rigid bone",
@@ -151,7 +154,7 @@ def _warnings(comparison: Comparison, runs: Mapping[str, Sequence[Recorded]]) ->
         for note in mesh_notes(members) if any(run.begun for run in members) else ():
             by_mesh.setdefault(note, []).append(name)
     draft = any(note.startswith("draft") for note in by_mesh)
-    lines = [f"Not every case finished: {line}." for line in comparison.troubles]
+    lines = [f"Not every case finished: {line}." for line in why(comparison.troubles, TROUBLES_NAMED)]
     # Which sweep is on which mesh is said where they are not on one.
     told = [f"{f'{", ".join(names)}: ' if len(by_mesh) > 1 else ''}{note}" for note, names in by_mesh.items()]
     lines += [f"Mesh: {line}." for line in told] + ([DRAFT] if draft else [])

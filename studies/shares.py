@@ -70,17 +70,18 @@ class Line:
     source: str = ""
 
 
-def as_seen(folder: Path) -> pd.DataFrame:
-    """The table of a sweep, with spread as the comparison reads it (`studies.protocols.read_spread`).
+def as_seen(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """The table of a sweep's folder as the comparison reads it, where the summary holds the largest of a run.
 
-    Either way and the ventral space are those of contrast, which is screened while it goes in: at the end of the
-    injection. Both ways together are those of blood, looked at later: at the end of the run.
+    Spread is that of `studies.protocols.read_spread`, coverage that at the end: what is washed free covers nothing.
     """
-    frame = table(folder).set_index("folder")
+    frame = frame.set_index("folder")
     for item in outcomes(folder):
         if item.state == "done":
-            for name in (VENTRAL, UP, DOWN, BOTH):
-                frame.loc[f"{RUNS}/{item.path.name}", name] = read_spread(item, name)
+            spread = {name: read_spread(item, name) for name in (VENTRAL, UP, DOWN, BOTH)}
+            seen = {COVERAGE: item.last(COVERAGE)} if LEAK in frame else spread
+            for name, value in seen.items():
+                frame.loc[f"{RUNS}/{item.path.name}", name] = value
     return frame.reset_index()
 
 
@@ -170,8 +171,7 @@ def write_shares(folder: Path, out: Path) -> tuple[Path, Picture]:
     Raises:
         InputError: as :func:`shares`.
     """
-    frame = table(folder)
-    lines = shares(frame if LEAK in frame else as_seen(folder))
+    lines = shares(as_seen(table(folder), folder))
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / TABLE) as temporary:
         pd.DataFrame([asdict(line) for line in lines]).to_csv(temporary, index=False, lineterminator="\n")

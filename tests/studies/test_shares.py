@@ -8,6 +8,7 @@ import pytest
 from fem.parameters import parameter_table
 from studies.errors import InputError
 from studies.protocols import outcomes
+from studies.results import table
 from studies.shares import as_seen, interval, shares
 from studies.study import read_study
 from studies.sweep import execute, prepare
@@ -116,10 +117,23 @@ def test_spread_is_read_as_the_comparison_reads_it(tmp_path, monkeypatch):
     assert 1 < during.sum() < len(during)
     ran.series.loc[during, columns], ran.series.loc[~during, columns] = (0.0, 1.5, 0.5), (0.4, 2.5, 1.0)
     monkeypatch.setattr("studies.shares.outcomes", lambda folder: [ran])
-    found = {line.quantity: line.value for line in shares(as_seen(tmp_path / "sweep"))}
+    found = {line.quantity: line.value for line in shares(as_seen(table(tmp_path / "sweep"), tmp_path / "sweep"))}
     assert found["ventral_reached"] == 0.0
     assert (found["spread_cranial_segments"], found["spread_caudal_segments"]) == (1.5, 0.5)
     assert found["spread_segments"] == 3.5
+
+
+def test_coverage_is_that_at_the_end(tmp_path, monkeypatch):
+    case = tmp_path / "case.toml"
+    case.write_text('[[injection]]\nlevel = "L2/L3"\nvolume = "5 mL"\n[[leak]]\nlevel = "L3/L4"\nsite = "dorsal"\n')
+    plan = read_study(case, ["injection.0.volume=5mL", "injection.0.level=L2/L3", "leak.0.level=L3/L4,L1/L2"])
+    assert execute([prepare(plan, tmp_path / "sweep")], 1, simulator=NAME) == 0
+    ran = list(outcomes(tmp_path / "sweep"))
+    for item, last in zip(ran, (0.4, 0.6), strict=True):
+        item.series["leak_coverage"] = [1.0] * (len(item.series) - 1) + [last]
+    monkeypatch.setattr("studies.shares.outcomes", lambda folder: ran)
+    found = {line.quantity: line for line in shares(as_seen(table(tmp_path / "sweep"), tmp_path / "sweep"))}
+    assert (found["leak_half_covered"].count, found["leak_touched"].count) == (1, 2)
 
 
 @pytest.mark.parametrize("frame", [AIMED, rows((0.0, 2, 1), (0.3, 1, 1))])
