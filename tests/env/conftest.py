@@ -103,6 +103,8 @@ class Sandbox:
             stdin=subprocess.DEVNULL,
             text=True,
             start_new_session=True,
+            # What a script runs in its background ignores an interrupt, and so would everything below it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
