@@ -61,7 +61,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def fitted_version(path: Path = OUTCOME) -> str:
     """Version of the model that was fitted, as the table says."""
     found = {row.get("model_version") or "not recorded" for row in _rows(path)}
-    return " and ".join(sorted(found)) or "not recorded"
+    return " and ".join(sorted(found, key=lambda version: (len(version), version))) or "not recorded"  # 7 before 10
 
 
 def fitted_as_default(cases: Iterable[Case], path: Path = OUTCOME) -> bool:
