@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Sandbox:
     checkout: Path = field(init=False)
     bin: Path = field(init=False)
     cache: Path = field(init=False)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.checkout = self.folder / "a checkout"  # the space is part of the test
@@ -95,7 +97,7 @@ class Sandbox:
 
     def start(self, *command: str, **variables: str) -> subprocess.Popen[str]:
         """Start env/run without waiting for it."""
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [self.checkout / "env" / "run", *command],
             env=self.environment(**variables),
             stdout=subprocess.PIPE,
@@ -106,6 +108,15 @@ class Sandbox:
             # What a script runs in its background ignores an interrupt, and so would everything below it.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kill what a test that failed has left running."""
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run env/run to its end."""
@@ -134,6 +145,8 @@ class Sandbox:
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path) -> Sandbox:
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
     """Make one."""
-    return Sandbox(tmp_path)
+    made = Sandbox(tmp_path)
+    yield made
+    made.end()
