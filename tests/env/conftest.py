@@ -121,11 +121,7 @@ class Sandbox:
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run env/run to its end."""
         process = self.start(*command, **variables)
-        try:
-            out, err = process.communicate(timeout=20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
+        out, err = process.communicate(timeout=20)
         return subprocess.CompletedProcess(command, process.returncode, out, err)
 
     def python_with(self, version: str) -> None:
