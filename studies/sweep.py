@@ -40,6 +40,8 @@ KEY_DIGITS: Final = 12
 MAX_COMPLAINTS: Final = 10
 MINUTE: Final = 60.0
 HOUR: Final = 3600.0
+TELLING: Final = 0.01
+"""Share of a call's work after which the time it took tells of the rest: a path begins with meshing and small steps."""
 
 
 @dataclass(frozen=True)
@@ -279,7 +281,7 @@ class Watch:
             self._before = done
         left = ""
         gained = done - self._before
-        if gained > 0.0 and done < total:
+        if gained >= TELLING * (total - self._before) and done < total:
             left = f"; about {duration((total - done) / gained * (time.monotonic() - self._begun))} left"
         cases = sum(len(job.due) for job in pool.running)
         shown = sum(case.ended for case in states) + 0.999 * sum(

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from studies.dryrun import describe
 from studies.results import case_states, collect, counts, table
 from studies.runfolder import locked
 from studies.study import plan_study, read_study
-from studies.sweep import execute, note, prepare
+from studies.sweep import Watch, execute, note, prepare
 from studies.worker import run_group
 from tests.studies.fake import NAME
 
@@ -224,3 +225,23 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(capsys):
         progress.update(1, "1 of 10", force=True)
         progress.update(2, "2 of 10")
     assert capsys.readouterr().out == "sweep: 1 of 10\n"
+
+
+def test_time_left_is_told_once_there_is_something_to_tell_it_from(capsys, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("studies.sweep.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    share = [0.0]
+    states = {("sweep", name): SimpleNamespace(ended=False, state="running") for name in ("a", "b")}
+    paths = [SimpleNamespace(folder="sweep", work=1.0, members=[{"name": name}]) for name in ("a", "b")]
+    job = SimpleNamespace(path=paths[0], due=["a"])
+    pool = SimpleNamespace(states=states, paths=paths, running=[job], share=lambda job: share[0])
+    with Progressing("sweep", 2) as progress:
+        watch = Watch(progress)
+        # the first minute has gone into the mesh, the second into 3 % of one of two paths
+        for clock[0], share[0] in ((60.0, 1e-6), (120.0, 0.03)):
+            watch(pool, True)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "sweep: 2 cases: 1 running, 1 to go, 1 path at 0%",
+        "sweep: 2 cases: 1 running, 1 to go, 1 path at 3%; about 2.2 h left",
+    ]
