@@ -20,7 +20,7 @@ from studies.ladder import ATTEMPTS, Cause, next_rung
 from studies.launcher import LOST, Launcher, Worker
 from studies.memory import Estimate, available, cores
 from studies.runfolder import CASE, RETRY, STATUS, Status, write_status
-from studies.standing import LOGS, CaseState, due_together, last_time, read_plan, state_of, work
+from studies.standing import LOGS, CaseState, behind, due_together, last_time, read_plan, state_of, work
 from studies.worker import BUSY, INTERRUPTED, NO_SPACE, SIMULATOR, STALE
 
 POLL: Final = 1.0
@@ -128,12 +128,8 @@ class Pool:
                 self.states[key] = state_of(key[0], case.entry)
 
     def share(self, job: Job) -> float:
-        """How much of the time that a running path has to simulate lies behind it."""
-        past = []
-        for entry in job.path.members:
-            case = self.states[job.path.folder, entry["name"]]
-            end = entry["injection_s"] + entry["follow_up_s"]
-            past.append(1.0 if case.ended else min(last_time(case.path) / max(end, 1e-9), 1.0))
+        """How much of what a running path has to compute lies behind it."""
+        past = [behind(self.states[job.path.folder, entry["name"]]) for entry in job.path.members]
         return sum(past) / len(past)
 
     def run(self, watch: Callable[[Pool, bool], None]) -> None:

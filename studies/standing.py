@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from fem.parameters import TimeControl
 from studies.errors import InputError
 from studies.files import finite, read_json
 from studies.ladder import LADDER
@@ -177,6 +179,27 @@ def read_summary(path: Path) -> dict[str, Any]:
         return {}
 
 
+def steps(injection: float, follow_up: float) -> float:
+    """Steps in time of an injection [s] and what follows it [s] with the default control, which work goes with.
+
+    Steps grow with the time since the injection, so that three hours are not eighteen times the work of ten minutes.
+    """
+    control = TimeControl()
+    even = control.max_step / control.late_step
+    growing = math.log(max(follow_up / even, 1.0)) / math.log1p(control.late_step)
+    return injection / control.injection_step + min(follow_up, even) / control.max_step + growing
+
+
 def work(members: Sequence[dict[str, Any]]) -> float:
-    """Simulated time that a path of cases takes [s]: one injection up to the largest volume, every follow-up."""
-    return max(entry["injection_s"] for entry in members) + sum(entry["follow_up_s"] for entry in members)
+    """Steps in time that a path of cases takes: one injection up to the largest volume, every follow-up."""
+    last = max(entry["injection_s"] for entry in members)
+    return steps(last, 0.0) + sum(steps(0.0, entry["follow_up_s"]) for entry in members)
+
+
+def behind(case: CaseState) -> float:
+    """Share of a case's steps in time that lie behind it, from 0 to 1."""
+    if case.ended:
+        return 1.0
+    time, injection = last_time(case.path), case.entry["injection_s"]
+    done = steps(min(time, injection), max(time - injection, 0.0))
+    return min(done / max(work([case.entry]), 1e-9), 1.0)

@@ -67,10 +67,14 @@ class Convergence:
     note: str
 
     def error_at(self, index: int) -> float:
-        """Uncertainty of the value at a discretisation, same unit; `index` 0 is the finest."""
+        """Uncertainty of the value at a discretisation, same unit; `index` 0 is the finest.
+
+        Never less than that of a finer one: a coarse value that lies near the extrapolated one does so by chance.
+        """
+        values = self.values[: index + 1]
         if math.isnan(self.order):
-            return abs(self.values[index] - self.values[0]) + self.margin
-        return self.safety * abs(self.values[index] - self.extrapolated)
+            return max(abs(value - self.values[0]) for value in values) + self.margin
+        return self.safety * max(abs(value - self.extrapolated) for value in values)
 
     def index_at(self, index: int) -> float:
         """The same over the value: the grid-convergence index [1]; NaN where the value is zero."""

@@ -34,9 +34,13 @@ from studies.verification.production import (
 )
 
 STATED: Final = {
+    "csf_pressure_rise_mmHg": "CSF pressure rise",
+    "csf_pressure_half_decay_s": "its half decay",
     "csf_displaced_peak_mL": "displaced CSF",
     "epidural_pressure_static_rise_mmHg": "static epidural rise",
     "sac_area_min_ratio": "smallest sac area",
+    "spread_cranial_segments": "spread up",
+    "spread_caudal_segments": "spread down",
 }
 """Quantities whose error every report states, and their names there."""
 

@@ -14,6 +14,7 @@ from studies.console import Progressing
 from studies.dryrun import describe
 from studies.results import case_states, collect, counts, table
 from studies.runfolder import locked
+from studies.standing import CaseState, behind, steps
 from studies.study import plan_study, read_study
 from studies.sweep import Watch, execute, note, prepare
 from studies.worker import run_group
@@ -245,3 +246,14 @@ def test_time_left_is_told_once_there_is_something_to_tell_it_from(capsys, monke
         "sweep: 2 cases: 1 running, 1 to go, 1 path at 0%",
         "sweep: 2 cases: 1 running, 1 to go, 1 path at 3%; about 2.2 h left",
     ]
+
+
+def test_work_goes_with_the_steps_in_time(tmp_path):
+    # 12 steps of 5 s; then 5 of 10 s, and from 50 s on each a fifth longer than the time since the injection
+    assert steps(60.0, 50.0) == pytest.approx(17.0)
+    assert steps(0.0, 50.0 * 1.2**7) == pytest.approx(12.0)
+    entry = {"injection_s": 60.0, "follow_up_s": 50.0}
+    case = CaseState(entry, tmp_path, "started", None)
+    for reached, share in ((0.0, 0.0), (30.0, 6 / 17), (80.0, 14 / 17), (110.0, 1.0), (200.0, 1.0)):
+        (tmp_path / "steps.jsonl").write_text(f'{{"time_s": {reached}}}\n')
+        assert behind(case) == pytest.approx(share)
