@@ -41,7 +41,7 @@ from studies.protocols import (
     read_spread,
     sweeps_in,
 )
-from studies.recorded import BETWEEN, Recorded, mesh_notes
+from studies.recorded import BETWEEN, Recorded, mesh_notes, step_notes
 from studies.relief.data import relief_rows
 from studies.relief.predicted import Held, hold, usable
 from studies.relief.table import row_table, stratum_table
@@ -53,7 +53,8 @@ RELIEF_TABLE: Final = "relief.csv"
 RELIEF_STRATA: Final = "relief_strata.csv"
 CURVATURE: Final = "epidural_pressure_static_exponent"
 NULL_EXPONENT: Final = 2.0
-PRATT_PATIENTS: Final = 18
+PRATT_PATCHES: Final = 18
+"""In 17 patients."""
 NOT_COMPUTED: Final = "not computed"
 NO_SPREAD: Final = "spread not given"
 NO_BAND: Final = (math.nan, math.nan)
@@ -81,7 +82,7 @@ class Line:
             ratios of the production case; NaN where they say nothing.
         predicted_network_low, predicted_network_high: the prediction over the network's invented stiffness, likewise.
         verdict_at_shares: the verdicts there; empty where there are none.
-        mesh: of the runs that it is read off, with its error; empty where it is not computed.
+        mesh, steps: of the runs that it is read off, with their errors; empty where it is not computed.
     """
 
     quantity: str
@@ -110,6 +111,7 @@ class Line:
     tag: str
     note: str
     mesh: str
+    steps: str
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class _Source:
     """What may be told of lines, by the runs that they are read off."""
 
     mesh: str
+    steps: str
     shares: bool
     network: bool
     fitted: bool
@@ -125,8 +128,9 @@ class _Source:
     def of(cls, runs: Sequence[Outcome]) -> _Source:
         """Of runs."""
         cases = [item.case for item in runs]
-        mesh = BETWEEN.join(mesh_notes(item.recorded for item in runs))
-        return cls(mesh, applies(cases), networkband.applies(cases), fitted_as_default(cases))
+        ran = [item.recorded for item in runs]
+        mesh, steps = BETWEEN.join(mesh_notes(ran)), BETWEEN.join(step_notes(ran))
+        return cls(mesh, steps, applies(cases), networkband.applies(cases), fitted_as_default(cases))
 
 
 @dataclass(frozen=True)
@@ -288,7 +292,7 @@ def _curvature(static: list[Reading], source: _Source) -> Line:
         measured_low=low,
         measured_high=high,
         unit="1",
-        n=PRATT_PATIENTS,
+        n=PRATT_PATCHES,
         verdict=("inside" if low <= predicted <= high else "outside") if computed else NOT_COMPUTED,
         verdict_at_shares="",
         null_model=NULL_EXPONENT,
@@ -296,6 +300,7 @@ def _curvature(static: list[Reading], source: _Source) -> Line:
         tag="derived",
         note="d ln P / d ln V between 10 and 30 mL; range: the power fit and the quadratic fit of the same data",
         mesh=source.mesh if computed else "",
+        steps=source.steps if computed else "",
     )
 
 
@@ -345,6 +350,7 @@ def _line(row: Measurement, reading: Reading | None, null: float, source: _Sourc
         tag=row.tag,
         note=row.note,
         mesh=source.mesh if reading else "",
+        steps=source.steps if reading else "",
     )
 
 

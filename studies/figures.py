@@ -21,7 +21,7 @@ from studies.clinical import measurements, null_displaced, null_pressure, pratt
 from studies.compare import Comparison, Line
 from studies.plot.style import GREY, LINES, colours, styled
 from studies.protocols import DISPLACED, STATIC_RISE, Outcome
-from studies.recorded import BETWEEN, Recorded, mesh_notes, versions
+from studies.recorded import BETWEEN, Recorded, mesh_notes, step_notes, versions
 from studies.relief.data import relief_rows
 from studies.relief.figure import relief_figures
 from studies.relief.predicted import RISE
@@ -69,7 +69,11 @@ def draw(comparison: Comparison, folder: Path) -> list[Drawn]:
             for name, (figure, words) in relief_figures(comparison.relief, relief_rows()).items():
                 made.append((name, f"{words}{share_words(ran) if name == 'relief' else ''}", figure, ran, ""))
         for name, caption, figure, runs, more in made:
-            note = f"{more} mesh: {BETWEEN.join(mesh_notes(runs)) or 'no prediction'}. Research use only."
+            how = {"mesh": mesh_notes(runs), "steps in time": step_notes(runs)}
+            told = (
+                "; ".join(f"{name}: {BETWEEN.join(notes)}" for name, notes in how.items()) if runs else "no prediction"
+            )
+            note = f"{more} {told}. Research use only."
             below = fill(note.strip(), int(NOTE_LETTERS * figure.get_figwidth()))
             figure.supxlabel(below, fontsize=7, color=GREY, x=0.01, ha="left")
             svg, png = folder / f"{name}.svg", folder / f"{name}.png"

@@ -110,6 +110,9 @@ def render(
     unused = [line for line in comparison.lines if line.use == "validation" and line.verdict != NOT_COMPUTED]
     validation = [line for line in unused if line.verdict != NO_SPREAD]
     contested = [line for line in unused if line.beats_null in ("yes", "no")]
+    series: dict[tuple[str, str], list[Line]] = {}  # figures of one study and quantity are one piece of evidence
+    for line in validation:
+        series.setdefault((line.study, line.quantity), []).append(line)
     sweeps = {folder.name: case_states(folder) for folder in sweeps_in(page.parent)}
     runs = {name: recorded_of(states) for name, states in sweeps.items()}
     ran = versions(comparison.runs)
@@ -130,6 +133,8 @@ def render(
         script=script,
         inside=sum(line.verdict == "inside" for line in validation),
         judged=len(validation),
+        series=len(series),
+        held=sum(all(line.verdict == "inside" for line in lines) for lines in series.values()),
         at_shares=_at_shares([line for line in validation if line.verdict_at_shares]),
         beaten=sum(line.beats_null == "yes" for line in contested),
         contested=len(contested),

@@ -134,12 +134,8 @@ def step_note(case: Case, ran: Collection[str] | None = None) -> str:
         ran: versions of the model of the runs that it is told of; None for what runs now.
     """
     time, default = case.time, TimeControl()
-    same = (time.first_step, time.injection_step, time.max_step) == (
-        default.first_step,
-        default.injection_step,
-        default.max_step,
-    )
-    if not same:
+    steps = ("first_step", "injection_step", "max_step", "late_step")
+    if any(getattr(time, name) != getattr(default, name) for name in steps):
         return "not the default ones; error not known"
     error, measured = error_table().get(DEFAULT_STEPS, ("not known", ""))
     return f"{DEFAULT_STEPS}; error {error}{of_version(measured, ran) if measured and error != UNMEASURED else ''}"

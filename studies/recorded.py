@@ -16,7 +16,7 @@ from typing import Any, Final
 import fem
 from studies.case import Case
 from studies.files import read_json
-from studies.provenance import UNMEASURED, error_table, of_version
+from studies.provenance import UNMEASURED, error_table, of_version, step_note
 from studies.reading import validate_case
 from studies.runfolder import SUMMARY
 from studies.standing import CaseState
@@ -107,6 +107,11 @@ def begun(cases: Iterable[Recorded]) -> list[Recorded]:
 def mesh_notes(runs: Iterable[Recorded]) -> tuple[str, ...]:
     """Every mesh among some runs with its error, each once."""
     return tuple(sorted({run.mesh_note for run in begun(runs)}))
+
+
+def step_notes(runs: Iterable[Recorded]) -> tuple[str, ...]:
+    """Every choice of steps in time among some runs with its error, each once."""
+    return tuple(sorted({step_note(run.case, [run.version]) for run in begun(runs)}))
 
 
 def versions(runs: Iterable[Recorded]) -> frozenset[str]:

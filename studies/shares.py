@@ -20,13 +20,13 @@ from matplotlib.figure import Figure
 from studies.clinical import measurements
 from studies.errors import InputError
 from studies.files import replacing
+from studies.meshnote import MESH
 from studies.plot.style import GREY, Picture, save, styled
 from studies.protocols import outcomes, read_spread
+from studies.recorded import BETWEEN, mesh_notes, recorded_of
+from studies.relief.statistics import clopper_pearson
 from studies.results import table
-from studies.standing import RUNS
-
-LEVEL: Final = 0.95
-"""Probability of every interval."""
+from studies.standing import RUNS, case_states, is_sweep
 
 BAND: Final = (0.10, 0.90)
 """Quantiles between which eight of ten members lie."""
@@ -52,7 +52,7 @@ class Line:
         members, without_result: with a result, and without one yet or for good.
         count: members of which it is true; NaN for a mean.
         value: share [1], or mean of the members.
-        low, high: interval of ``LEVEL`` of a share; ``BAND`` of the members beside a mean.
+        low, high: interval of ``studies.relief.statistics.LEVEL`` of a share; ``BAND`` of the members beside a mean.
         measured: in patients; NaN where not known.
         source: of the measurement.
     """
@@ -83,14 +83,6 @@ def as_seen(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
             for name, value in seen.items():
                 frame.loc[f"{RUNS}/{item.path.name}", name] = value
     return frame.reset_index()
-
-
-def interval(count: int, members: int) -> tuple[float, float]:
-    """Exact binomial interval of a share."""
-    from scipy.stats import binomtest
-
-    found = binomtest(count, members).proportion_ci(LEVEL, method="exact")
-    return float(found.low), float(found.high)
 
 
 def shares(frame: pd.DataFrame) -> list[Line]:
@@ -129,15 +121,14 @@ def _groups(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def _share(group: str, volume: float, quantity: str, rows: pd.DataFrame, true: pd.Series) -> Line:
     count, members = int(true.sum()), len(true)
     return Line(
-        group, volume, quantity, members, len(rows) - members, count, count / members, *interval(count, members)
+        group, volume, quantity, members, len(rows) - members, count, count / members, *clopper_pearson(count, members)
     )
 
 
 def _spread(volume: float, rows: pd.DataFrame, done: pd.DataFrame) -> list[Line]:
-    """Ventral and dorsal reach, and segments up, down and in all; an interlaminar tip lies in the dorsal space."""
+    """Ventral reach, and segments up, down and in all; the dorsal space, where an interlaminar tip lies, is reached."""
     up, down, ventral, both = (pd.to_numeric(done[name], errors="coerce") for name in (UP, DOWN, VENTRAL, BOTH))
     lines = [
-        _share("all", volume, "dorsal_reached", rows, up + down > 0),
         _share("all", volume, "ventral_reached", rows, ventral > 0),
         _share("all", volume, "ventral_half_covered", rows, ventral >= COVERED),
     ]
@@ -172,15 +163,19 @@ def write_shares(folder: Path, out: Path) -> tuple[Path, Picture]:
         InputError: as :func:`shares`.
     """
     lines = shares(as_seen(table(folder), folder))
+    states = case_states(folder) if is_sweep(folder) else []  # a committed table stands without its runs
+    mesh = BETWEEN.join(mesh_notes(recorded_of(states))) or "not known"
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / TABLE) as temporary:
-        pd.DataFrame([asdict(line) for line in lines]).to_csv(temporary, index=False, lineterminator="\n")
+        pd.DataFrame([asdict(line) | {MESH: mesh} for line in lines]).to_csv(
+            temporary, index=False, lineterminator="\n"
+        )
     with styled():
         aimed = any(line.quantity == "leak_half_covered" for line in lines)
         figure, caption = _coverage_figure(lines) if aimed else _spread_figure(lines)
         members = max(line.members for line in lines)
         missing = sum(line.without_result for line in lines if line.quantity == lines[0].quantity)
-        note = f"{members} members; {missing} cases without a result. Research use only."
+        note = f"{members} members; {missing} cases without a result; mesh: {mesh}. Research use only."
         return out / TABLE, save(figure, out, "shares", caption, note)
 
 
@@ -203,11 +198,7 @@ def _spread_figure(lines: list[Line]) -> tuple[Figure, str]:
     figure = Figure(figsize=(7.6, 3.6))
     left, right = figure.subplots(1, 2)
     for index, (name, label) in enumerate(
-        (
-            ("dorsal_reached", "dorsal"),
-            ("ventral_reached", "ventral"),
-            ("ventral_half_covered", "half of the ventral width"),
-        )
+        (("ventral_reached", "ventral"), ("ventral_half_covered", "half of the ventral width"))
     ):
         _drawn(left, _of(lines, name), label, index)
     for index, (name, label) in enumerate(((UP, "up"), (DOWN, "down"), (BOTH, "both, later"))):

@@ -331,9 +331,10 @@ def _caption(held: Sequence[Held], rows: Sequence[ReliefRow], predicted: Axis | 
         goes_on = f" {IN_PART.capitalize()}: for a part of the row's volumes only."
     return (
         f"Published relief against {against}, primary rows only. Vertical: Wilson's 95 % interval; hollow: n not "
-        "known; *: figures recalled, weaker than read. Horizontal: over the reported volumes, levels and possible "
-        f"approaches, or, dotted, over the range of all reported volumes ({ranges}) where the source gives none; such "
-        "markers stand beside each other about its middle. Levels are assumed where the source names none "
+        "known; *: figures recalled, weaker than read. Horizontal: over the reported volumes and what was computed of "
+        "the row's interspaces and approaches (predicted_levels, predicted_approaches in relief.csv), or, dotted, over "
+        f"the range of all reported volumes ({ranges}) where the source gives none; such markers stand beside each "
+        "other about its middle. Levels are assumed where the source names none "
         f"(level_basis in relief.csv).{goes_on}{band}{other} "
         f"{words}."
     )

@@ -63,6 +63,9 @@ class Prediction:
         coverage_cut: so is the coverage.
         assumed_volume: not reported: the range, or an end of it, is that of all reported volumes, or recalled.
         stand_in: rise and half decay are of the other patient, because no run of this one fits.
+        levels: interspaces of the runs that the rise is read off, cranial first; fewer than the row states where no
+            others were computed with its leak.
+        approaches: of those runs, likewise.
         words: what was left out or put in its place, empty if nothing.
         runs: what the runs that it is read off recorded.
     """
@@ -77,6 +80,8 @@ class Prediction:
     coverage_cut: bool
     assumed_volume: bool
     stand_in: bool
+    levels: tuple[str, ...]
+    approaches: tuple[str, ...]
     words: str
     runs: tuple[Recorded, ...] = ()
 
@@ -121,7 +126,7 @@ def predict(row: ReliefRow, rows: Sequence[ReliefRow], runs: Sequence[Outcome]) 
         nothing = Band(0.0, 0.0, 0.0)
         return Prediction(
             nothing, (0.0, 0.0), None, half_decay_open=False, coverage=None, volume_mL=(0.0, 0.0), cut=False,
-            coverage_cut=False, assumed_volume=False, stand_in=False, words="",
+            coverage_cut=False, assumed_volume=False, stand_in=False, levels=(), approaches=(), words="",
         )  # fmt: skip
     low, high = volume_range(row, rows)
     own = _own(row, runs)
@@ -161,6 +166,8 @@ def predict(row: ReliefRow, rows: Sequence[ReliefRow], runs: Sequence[Outcome]) 
         coverage_cut=not isinstance(covering, str) and covering.cut,
         assumed_volume=row.volume_basis != "reported",
         stand_in=stand_in,
+        levels=tuple(sorted({run.level for run in pressing.runs}, key=INTERSPACES.index)),
+        approaches=tuple(sorted({run.case.injection[0].approach for run in pressing.runs})),
         words="; ".join(words),
         runs=tuple(run.recorded for run in (*pressing.runs, *([] if isinstance(covering, str) else covering.runs))),
     )
@@ -312,7 +319,8 @@ class Held:
         """Why the rise may not enter a rank correlation; empty where it may.
 
         Args:
-            any_volume: a volume that is not reported counts at the middle of its prediction.
+            any_volume: a volume that is recalled or bounded counts at the middle of its prediction. One that is not
+                known never counts: it says nothing of whether relief goes with the rise.
         """
         if self.prediction is None:
             return "not predicted"
@@ -327,16 +335,13 @@ class Held:
         return self._volume_left_out(self.prediction.coverage_cut, any_volume)
 
     def _volume_left_out(self, cut: bool, any_volume: bool) -> str:
+        if self.row.volume_basis == "missing":
+            return "without a volume"
         if any_volume:
             return ""
         if self.prediction is not None and self.prediction.assumed_volume:
             return "without a reported volume"
         return "computed for a part of its volumes only" if cut else ""
-
-    @property
-    def comparable(self) -> bool:
-        """Whether the row's rise may enter a rank correlation: its own volume and patient, and no control."""
-        return not self.row.control_kind and not self.rise_left_out()
 
 
 def hold(rows: Sequence[ReliefRow], runs: Sequence[Outcome]) -> list[Held]:

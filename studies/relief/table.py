@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from studies.recorded import BETWEEN, mesh_notes
+from studies.recorded import BETWEEN, mesh_notes, step_notes
 from studies.relief.data import ENDPOINTS, SYNDROMES, TARGETINGS, WINDOWS, ReliefRow
 from studies.relief.predicted import Band, Held
 from studies.relief.statistics import Association, associate, clopper_pearson, wilson
@@ -74,10 +74,13 @@ def _line(number: int, item: Held) -> dict[str, Any]:
         "predicted_rise_at_share_069_mmHg": at_high,
         **_columns("predicted_half_decay", "_s", found.half_decay if found else None),
         **_columns("predicted_leak_coverage", "", found.coverage if found else None),
+        "predicted_levels": "; ".join(found.levels) if found else "",
+        "predicted_approaches": "; ".join(found.approaches) if found else "",
         "stand_in_patient": bool(found and found.stand_in),
         "words": item.words,
         "tag": row.tag,
         "mesh": BETWEEN.join(mesh_notes(found.runs)) if found else "",
+        "steps": BETWEEN.join(step_notes(found.runs)) if found else "",
     }
 
 
@@ -121,7 +124,7 @@ def strata(held: Sequence[Held]) -> list[Stratum]:
     """Every stratum that has a treated primary row, in a fixed order.
 
     Of syndrome, window and targeting first each endpoint class alone, over rows that report their volume; then all
-    classes together, a volume that is not reported at the middle of its prediction.
+    classes together, a volume that is recalled or bounded at the middle of its prediction.
     """
     treated = [item for item in held if not item.row.control_kind]
     order = (SYNDROMES, WINDOWS, TARGETINGS, (*ENDPOINTS, POOLED))
@@ -281,9 +284,10 @@ def _neither(treated: Sequence[Held], controls: Sequence[ReliefRow], window: str
     said = ["the relief without a patch"] if any(row.relief_pct > 0 for row in controls) else []
     if any(_covered_alike(alike) for alike in _by_endpoint(treated).values()):
         said.append("why relief differs where the leak is covered alike")
-    bare = [item.row.relief_pct for item in treated if item.coverage < COVERED]
+    predicted = [(item.row, item.prediction.coverage) for item in treated if item.prediction]
+    bare = [row.relief_pct for row, covered in predicted if covered and covered.high < COVERED]
     if bare and _gone(treated, window):
-        said.append(f"the relief of up to {max(bare):.0f} % where less than half of the leak is covered")
+        said.append(f"the relief of up to {max(bare):.0f} % where less than half of the leak is covered anywhere")
     return said
 
 
@@ -335,7 +339,8 @@ def _plug(covered: Sequence[float], modelled: bool) -> str:
         return "leaks and clot are not modelled in these runs"
     if not covered:
         return "leak coverage not computed"
-    return f"{_between([100 * share for share in covered], '.0f')} % of the leak covered, which closing it needs"
+    share = _between([100 * share for share in covered], ".0f")
+    return f"{share} % of the leak covered on the mean over places and volumes, which closing it needs"
 
 
 def _between(values: Sequence[float], form: str) -> str:

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
 SCRIPT: Final = Path(__file__).parents[1] / "templates" / "chart.js.jinja"
 MOST_POINTS: Final = 600
-"""Rows of a series that a chart holds at most; a longer one is thinned, ends and extremes of time kept."""
+"""Rows of a series from which on it is thinned for a chart; its ends and every quantity's extremes are kept."""
 
 
 def script() -> Markup:
@@ -45,9 +46,6 @@ def chart(
         filters: columns that the reader may fix.
         logs: those of `xs` whose axis is logarithmic; what is not positive is left out there.
     """
-    if len(frame) > MOST_POINTS:
-        step = math.ceil(len(frame) / MOST_POINTS)
-        frame = pd.concat([frame.iloc[::step], frame.iloc[-1:]]).drop_duplicates()
     columns = [column for column in dict.fromkeys(["case", *xs, *ys, *group, *filters]) if column in frame]
     rows = [{key: _plain(value) for key, value in row.items()} for row in frame[columns].to_dict("records")]
     data = {
@@ -56,6 +54,18 @@ def chart(
     }  # fmt: skip
     text = json.dumps(data, ensure_ascii=False, allow_nan=False).replace("</", "<\\/").replace("<!--", "<\\!--")
     return {"id": name, "title": title, "json": Markup(text)}
+
+
+def thinned(series: pd.DataFrame, ys: Sequence[str]) -> pd.DataFrame:
+    """A series with about `MOST_POINTS` rows, in their order: evenly spaced ones, the last, the extremes of `ys`."""
+    if len(series) <= MOST_POINTS:
+        return series
+    kept = {*range(0, len(series), math.ceil(len(series) / MOST_POINTS)), len(series) - 1}
+    for name in ys:
+        values = series[name].to_numpy(float)
+        if np.isfinite(values).any():
+            kept |= {int(np.nanargmin(values)), int(np.nanargmax(values))}
+    return series.iloc[sorted(kept)]
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ from studies.plot.run import Run, duration, read_run
 from studies.plot.style import Picture, overfull
 from studies.plot.sweep import HEADLINES, OCCUPANCY, draw_sweep, numbers_of, order_of, varied_keys
 from studies.recorded import recorded, recorded_of
-from studies.report.chart import chart, script
+from studies.report.chart import chart, script, thinned
 from studies.report.record import (
     asked,
     asked_of_sweep,
@@ -57,7 +57,9 @@ def run_page(folder: Path, page: Path) -> None:
         asked=asked([run.case]),
         headline=headline,
         more=more,
-        charts=[chart("series", "Over time", series, [*logs, *xs], shown_first, labels, logs=logs)] if columns else [],
+        charts=[chart("series", "Over time", thinned(series, columns), [*logs, *xs], shown_first, labels, logs=logs)]
+        if columns
+        else [],
         pictures=pictures,
         sure=[
             *sure([recorded(run.case, run.provenance)], {name: run.value(name) for name in run.summary}).items(),

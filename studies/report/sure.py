@@ -13,8 +13,7 @@ from studies.calibrate.outcome import fitted_as_default, predicted_sd, uncertain
 from studies.case import Case
 from studies.clinical import measurements
 from studies.protocols import DISPLACED, ML, STATIC_RISE, is_higuchi, is_pratt
-from studies.provenance import step_note
-from studies.recorded import BETWEEN, Recorded, begun, mesh_notes, versions
+from studies.recorded import BETWEEN, Recorded, begun, mesh_notes, step_notes, versions
 from studies.spinalshare import QUANTITIES, SHARES, applies, at_shares, ratios, source
 
 NETWORK_WORDS: Final = "network stiffness"
@@ -58,7 +57,7 @@ def sure(runs: Sequence[Recorded], rises: Mapping[str, float] | None = None) -> 
     runs = begun(runs)
     return {
         "mesh": BETWEEN.join(mesh_notes(runs)) or "–",
-        "time steps": BETWEEN.join(sorted({step_note(run.case, [run.version]) for run in runs})) or "–",
+        "time steps": BETWEEN.join(step_notes(runs)) or "–",
         NETWORK_WORDS: network_note(runs),
         SHARE_WORDS: share_note(runs, rises or {}),
         "parameters": fit_note(runs),

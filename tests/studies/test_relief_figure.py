@@ -14,7 +14,7 @@ ROWS = {row.row_id: row for row in relief_rows()}
 GIVEN = Prediction(
     rise=Band(6.0, 4.0, 8.0), at_shares=None, half_decay=Band(120.0, 60.0, 240.0), half_decay_open=False,
     coverage=Band(0.5, 0.0, 1.0), volume_mL=(15.0, 30.0), cut=False, coverage_cut=False, assumed_volume=False,
-    stand_in=False, words="",
+    stand_in=False, levels=("L3/L4",), approaches=("interlaminar",), words="",
 )  # fmt: skip
 
 

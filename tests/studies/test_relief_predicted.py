@@ -81,11 +81,10 @@ def test_controls_have_no_rise_and_no_place_in_a_correlation():
     held = {item.row.row_id: item for item in hold(ROWS, RUNS)}
     control = held["vankooten-control-early"]
     assert control.rise == 0.0
-    assert not control.comparable
-    assert held["paech-20"].comparable
-    assert not held["gupta"].comparable
+    assert not held["paech-20"].rise_left_out()
+    assert held["gupta"].rise_left_out() == held["gupta"].rise_left_out(any_volume=True) == "without a volume"
     assert held["cho-blind"].prediction.stand_in
-    assert not held["cho-blind"].comparable
+    assert held["cho-blind"].rise_left_out() == "predicted with another patient"
     own = {item.row.row_id: item for item in hold(ROWS, [*RUNS, run("L3/L4", 45.0, 9.0, "sih")])}
     assert not own["martin"].prediction.stand_in
 
@@ -113,18 +112,26 @@ def test_pooled_strata_mix_endpoints_and_volumes_and_say_so():
     assert len(pooled) == len({row.stratum[:3] for row in primary(ROWS) if not row.control_kind})
     line = pooled.loc[("PDPH", "lasting", "blind")]
     sets = {row.patient_set for row in primary(ROWS) if row.stratum[:3] == ("PDPH", "lasting", "blind")}
-    assert line["sets_compared"] == len(sets) == 9
-    assert -1 <= line["leave_one_out_low"] <= line["rank_correlation"] <= line["leave_one_out_high"] <= 1
+    assert line["sets_compared"] == len(sets) - 3 == 6
     assert (line["sets_with_reported_volume"], line["endpoint_classes"]) == (4, 2)
-    assert line["verdict"].endswith("; 4 of 9 sets report their volume, 2 endpoint classes mixed")
-    few = pooled[pooled["sets_compared"] < 8]
-    assert len(few) == len(pooled) - 1
-    assert few["rank_correlation"].isna().all()
-    assert few["verdict"].str.startswith("cannot tell").all()
+    mixture = "4 of 6 sets report their volume, 2 endpoint classes mixed"
+    assert line["verdict"] == f"cannot tell: 6 of at least 8 sets; left out: 3 without a volume; {mixture}"
+    assert pooled["rank_correlation"].isna().all()
+    assert pooled["verdict"].str.startswith("cannot tell").all()
     # Stand-ins do not count in the pooled stratum, either, and that is the reason given.
     assert pooled.loc[("SIH", "lasting", "targeted"), "sets_compared"] == 0
     reason = "cannot tell: 0 of at least 8 sets; left out: 2 predicted with another patient"
     assert pooled.loc[("SIH", "lasting", "targeted"), "verdict"] == reason
+
+
+def test_a_stratum_with_enough_sets_has_a_coefficient_with_each_set_left_out(monkeypatch):
+    monkeypatch.setattr("studies.relief.statistics.LEAST_SETS", 6)
+    frame = stratum_table(hold(ROWS, RUNS)).set_index(["syndrome", "window", "targeting", "endpoint_class"])
+    line = frame.loc[("PDPH", "lasting", "blind", POOLED)]
+    assert -1 <= line["leave_one_out_low"] <= line["rank_correlation"] <= line["leave_one_out_high"] <= 1
+    assert line["leave_one_out_low"] < line["leave_one_out_high"]
+    assert line["most_influential_set"] in {row.patient_set for row in ROWS}
+    assert frame["rank_correlation"].notna().sum() == 1
 
 
 def test_the_verdict_gives_the_reason_for_which_sets_are_left_out():
@@ -133,11 +140,11 @@ def test_the_verdict_gives_the_reason_for_which_sets_are_left_out():
     verdict = frame["verdict"]
     assert verdict[("PDPH", "lasting", "blind", "no_repeat")] == (  # runs end at 30 mL
         "cannot tell: 1 of at least 8 sets; left out: 1 computed for a part of its volumes only, "
-        "4 without a reported volume"
+        "1 without a reported volume, 3 without a volume"
     )
     # Martin is predicted with his own patient, Seoul's two sites with none.
     assert verdict[("SIH", "lasting", "blind", "no_repeat")] == (
-        "cannot tell: 1 of at least 8 sets; left out: 1 not predicted"
+        "cannot tell: 1 of at least 8 sets; left out: 1 not predicted, 1 without a volume"
     )
 
 
@@ -205,9 +212,10 @@ def test_each_syndrome_and_window_has_its_own_line():
     assert "no control" in lines["SIH, lasting"]
     assert "why relief differs" not in lines["SIH, lasting"]  # the targeted rows have no coverage
     assert "or the relief of up to" not in early
-    # Oh's targeting is not stated: the most relief of the rows that are covered to a quarter only.
+    # Ferrante's: the most relief of the rows that are covered to a quarter only.
     assert (
-        "neither explains the relief of up to 66 % where less than half of the leak is covered" in lines["SIH, lasting"]
+        "neither explains the relief of up to 90 % where less than half of the leak is covered anywhere"
+        in lines["SIH, lasting"]
     )
 
 
@@ -288,7 +296,7 @@ def test_in_spontaneous_hypotension_blind_rows_take_runs_that_are_not_aimed_and_
         assert not found.stand_in
     assert held["oh-sih"].prediction.rise.value == pytest.approx(5.0)  # not stated: both
     assert held["oh-sih"].prediction.coverage.value == pytest.approx(0.4)
-    assert held["martin"].comparable
+    assert not held["martin"].rise_left_out()
     lone = hold_named([*aimed, *stand_in])
     assert lone["piechowiak-short"].prediction.rise.value == pytest.approx(50.0)
     assert lone["piechowiak-short"].prediction.stand_in
@@ -296,7 +304,7 @@ def test_in_spontaneous_hypotension_blind_rows_take_runs_that_are_not_aimed_and_
     assert lone["piechowiak-short"].words == (
         "predicted with another patient; leak coverage not computed: no run at C7/T1 to L5/S1"
     )
-    assert not lone["martin"].comparable
+    assert lone["martin"].rise_left_out()
     assert math.isnan(lone["martin"].coverage)
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -17,7 +18,7 @@ from studies.demo import CASES
 from studies.page import LIMITS
 from studies.plot.curves import LONG
 from studies.recorded import Recorded
-from studies.report.chart import MOST_POINTS, chart
+from studies.report.chart import MOST_POINTS, chart, thinned
 from studies.report.record import MOST_CASES, why
 from studies.report.sure import bands, network_note, sure
 from studies.spinalshare import ratios
@@ -55,7 +56,7 @@ def test_a_page_has_every_section(kind, pages):
     sure = section(page, "How sure")
     for words in ("mesh", "time steps", "network stiffness", "spinal share of the compliance", "parameters"):
         assert f'<td class="text">{words}</td>' in sure, words
-    assert "default steps; error displaced CSF" in sure
+    assert "default steps; error CSF pressure rise" in sure
     assert re.search(
         r"10 Pa to 300 Pa instead of 100 Pa change, .* smallest sac area over baseline -\d.* to \+\d", sure
     )
@@ -301,8 +302,14 @@ def test_text_of_a_case_cannot_end_the_script():
     ]
 
 
-def test_a_long_series_is_thinned_and_keeps_its_ends():
-    frame = pd.DataFrame({"x": range(5000), "y": range(5000)})
-    rows = json.loads(str(chart("c", "t", frame, ["x"], ["y"], {})["json"]))["rows"]
-    assert len(rows) <= MOST_POINTS + 1
-    assert (rows[0]["x"], rows[-1]["x"]) == (0, 4999)
+def test_a_long_series_is_thinned_and_keeps_its_ends_and_extremes():
+    time = np.arange(2000.0)
+    pressure = np.sin(time / 300.0)
+    pressure[1234], pressure[777] = 9.0, np.nan
+    series = pd.DataFrame({"time_s": time, "pressure_mmHg": pressure, "empty": np.nan})
+    kept = thinned(series, ["pressure_mmHg", "empty"])
+    assert len(kept) <= MOST_POINTS + 2
+    assert list(kept["time_s"]) == sorted(set(kept["time_s"]))
+    assert {0.0, 1234.0, 1999.0} <= set(kept["time_s"])
+    assert kept["pressure_mmHg"].min() == series["pressure_mmHg"].min()
+    assert thinned(series[:MOST_POINTS], ["pressure_mmHg"]).equals(series[:MOST_POINTS])

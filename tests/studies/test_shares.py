@@ -8,8 +8,9 @@ import pytest
 from fem.parameters import parameter_table
 from studies.errors import InputError
 from studies.protocols import outcomes
+from studies.relief.statistics import clopper_pearson
 from studies.results import table
-from studies.shares import as_seen, interval, shares
+from studies.shares import as_seen, shares
 from studies.study import read_study
 from studies.sweep import execute, prepare
 from tests.studies.fake import NAME
@@ -34,12 +35,6 @@ def rows(*values, state="done", volume=5.0, **more):
     )
 
 
-def test_the_interval_is_the_exact_one():
-    # 9 of 25 as tabulated; none of n: 1 - (0.025)^(1/n)
-    assert interval(9, 25) == pytest.approx((0.1797, 0.5748), abs=1e-4)
-    assert interval(0, 10) == pytest.approx((0.0, 1 - 0.025 ** (1 / 10)))
-
-
 def test_a_partial_ensemble_gives_shares_of_what_has_finished():
     frame = pd.concat(
         [
@@ -54,10 +49,9 @@ def test_a_partial_ensemble_gives_shares_of_what_has_finished():
     assert {volume for volume, _ in found} == {5.0, 15.0}
     ventral = found[5.0, "ventral_reached"]
     assert (ventral.count, ventral.members, ventral.without_result, ventral.value) == (2, 4, 1, 0.5)
-    assert (ventral.low, ventral.high) == interval(2, 4)
+    assert (ventral.low, ventral.high) == clopper_pearson(2, 4)
     assert (ventral.measured, ventral.source) == (0.36, "Pain Physician 2004")
     assert found[5.0, "ventral_half_covered"].value == 0.25
-    assert found[5.0, "dorsal_reached"].value == 0.75
     assert found[5.0, "spread_cranial_segments"].value == 1.5
     assert found[5.0, "spread_cranial_segments"].measured == 1.28
     assert found[15.0, "spread_segments"].value == 9.0
