@@ -29,15 +29,25 @@ UNCERTAINTY: Final = Path(__file__).parents[1] / "data" / "uncertainty.csv"
 """`uncertainty.csv` of `bloodpatch uncertainty` for the defaults; without it no prediction has a standard deviation."""
 
 
+MODE: Final = "mode "
+"""Columns of `uncertainty.csv` that begin with it hold the posterior's mode, by key [SI]."""
+
+
 @cache
 def _uncertainty() -> tuple[dict[str, float], frozenset[str]]:
-    """Standard deviation of predictions by measurement, and the versions of the model that had them."""
-    if not UNCERTAINTY.is_file():
-        return {}, frozenset()
-    with UNCERTAINTY.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    """Standard deviation of predictions by measurement, and the versions of the model that had them.
+
+    Nothing where they are about other values of the fitted parameters than the defaults.
+    """
+    rows = [row for row in _rows(UNCERTAINTY) if _about_defaults(row)]
     found = {row["measurement"]: float(row["sd"]) for row in rows if row["sd"]}
     return found, frozenset(row["model_version"] for row in rows)
+
+
+def _about_defaults(row: dict[str, str]) -> bool:
+    modes = {key.removeprefix(MODE): float(value) for key, value in row.items() if key.startswith(MODE)}
+    values = {key: parameter_table()[key.removeprefix("materials.")].value for key in modes}
+    return bool(modes) and all(abs(values[key] / mode - 1) <= ROUNDED for key, mode in modes.items())
 
 
 def predicted_sd(measurement: str) -> float:

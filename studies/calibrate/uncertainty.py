@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 import fem
 from studies.calibrate import RESULT
+from studies.calibrate.outcome import MODE
 from studies.calibrate.study import NORMAL_95, written
 from studies.compare import Comparison, gather
 from studies.console import complain, say
@@ -38,8 +41,25 @@ PROTOCOLS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 """Studies that the lumbar lines of a comparison are read off, with what replaces their axes."""
 
 
-def points(calibration: Path) -> dict[str, dict[str, Any]]:
-    """Values of the fitted parameters one standard deviation along either side of each principal axis, by name.
+@dataclass(frozen=True)
+class Posterior:
+    """Outcome of a fit, normal in the logarithms of the parameters.
+
+    Attributes:
+        keys: parameters.
+        units: of their values.
+        mode: logarithm of the most probable values, shape (n,).
+        covariance: of the logarithms, shape (n, n).
+    """
+
+    keys: tuple[str, ...]
+    units: tuple[str, ...]
+    mode: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+
+def read_posterior(calibration: Path) -> Posterior:
+    """Read the outcome of a calibration.
 
     Args:
         calibration: folder that `bloodpatch calibrate` wrote.
@@ -58,18 +78,26 @@ def points(calibration: Path) -> dict[str, dict[str, Any]]:
             mode = np.log([row["posterior"] for row in rows])
             sigma = np.log([row["posterior_high"] / row["posterior"] for row in rows]) / NORMAL_95
         correlation = np.array([[found["correlation"][one][other] for other in keys] for one in keys])
-        variances, axes = np.linalg.eigh(correlation * np.outer(sigma, sigma))
-        units = [str(row["unit"]) for row in rows]
+        posterior = Posterior(
+            tuple(keys), tuple(str(row["unit"]) for row in rows), mode, correlation * np.outer(sigma, sigma)
+        )
     except (LookupError, TypeError, ValueError, ArithmeticError) as error:
         raise refused from error
     if not keys:
         raise refused
+    return posterior
+
+
+def points(posterior: Posterior) -> dict[str, dict[str, Any]]:
+    """Values of the fitted parameters one standard deviation along either side of each principal axis, by name."""
+    variances, axes = np.linalg.eigh(posterior.covariance)
     made = {}
     for number, (variance, axis) in enumerate(zip(variances[::-1], axes.T[::-1], strict=True), start=1):
         for side, sign in (("minus", -1.0), ("plus", 1.0)):
-            values = np.exp(mode + sign * math.sqrt(max(variance, 0.0)) * axis)
+            values = np.exp(posterior.mode + sign * math.sqrt(max(variance, 0.0)) * axis)
             made[f"axis-{number}-{side}"] = {
-                key: written(float(value), unit) for key, value, unit in zip(keys, values, units, strict=True)
+                key: written(float(value), unit)
+                for key, value, unit in zip(posterior.keys, values, posterior.units, strict=True)
             }
     return made
 
@@ -83,7 +111,8 @@ def uncertainty(calibration: Path, out: Path, jobs: int | None = None, simulator
     Raises:
         InputError: the calibration or the folder cannot be used.
     """
-    chosen = points(calibration)
+    posterior = read_posterior(calibration)
+    chosen = points(posterior)
     plans = {out / point / name: plan for point, values in chosen.items() for name, plan in _plans(values).items()}
     for folder, plan in plans.items():
         check(plan, folder, resume=False)
@@ -93,6 +122,8 @@ def uncertainty(calibration: Path, out: Path, jobs: int | None = None, simulator
     if status == INTERRUPTED:
         return status
     table = spread({point: gather(out / point) for point in chosen})
+    for key, logarithm in zip(posterior.keys, posterior.mode, strict=True):  # what the deviations are about
+        table[f"{MODE}{key}"] = math.exp(logarithm)
     with replacing(out / TABLE) as temporary:
         table.to_csv(temporary, index=False, lineterminator="\n")
     say(f"{out / TABLE}: {len(table)} predictions")

@@ -11,7 +11,7 @@ from fem import MODEL_VERSION
 from fem.parameters import parameter_table
 from studies.calibrate import outcome
 from studies.calibrate.study import NORMAL_95
-from studies.calibrate.uncertainty import PROTOCOLS, TABLE, points, spread, uncertainty
+from studies.calibrate.uncertainty import PROTOCOLS, TABLE, points, read_posterior, spread, uncertainty
 from studies.compare import gather
 from studies.demo import CASES
 from studies.quantities import dimension_of
@@ -62,7 +62,7 @@ def logarithms(values):
 
 
 def test_points_span_the_posterior(calibration):
-    made = points(calibration)
+    made = points(read_posterior(calibration))
     assert sorted(made) == [f"axis-{i}-{side}" for i in (1, 2, 3) for side in ("minus", "plus")]
     steps = [logarithms(made[f"axis-{i}-plus"]) for i in (1, 2, 3)]
     for i, step in enumerate(steps, start=1):
@@ -72,7 +72,7 @@ def test_points_span_the_posterior(calibration):
 
 
 def test_the_axes_of_the_committed_calibration_can_be_run():
-    made = points(outcome.OUTCOME.parents[2] / "results" / "calibration")
+    made = points(read_posterior(outcome.OUTCOME.parents[2] / "results" / "calibration"))
     assert len(made) == 6
     for values in made.values():
         for file, vary in PROTOCOLS.values():
@@ -156,3 +156,22 @@ def test_the_comparison_states_it_for_the_defaults_only(computed, tmp_path, monk
         assert all(math.isnan(line.predicted_sd) for line in gather(other).lines)
     finally:
         outcome._uncertainty.cache_clear()
+
+
+def test_deviations_about_other_values_than_the_defaults_are_not_told(computed, tmp_path, monkeypatch):
+    frame = pd.read_csv(computed / TABLE)
+    modes = [f"{outcome.MODE}materials.{key}" for key in KEYS]
+    assert list(frame.columns[-3:]) == modes
+    assert frame[modes].iloc[0].tolist() == pytest.approx([parameter_table()[key].value for key in KEYS])
+    table = tmp_path / TABLE
+    monkeypatch.setattr(outcome, "UNCERTAINTY", table)
+    told = []
+    for factor in (1.02, 1.2):  # the rounding of a default, another fit
+        frame.assign(**{modes[1]: frame[modes[1]] * factor}).to_csv(table, index=False)
+        outcome._uncertainty.cache_clear()
+        told.append(math.isnan(outcome.predicted_sd("pratt-20")))
+    frame.drop(columns=modes).to_csv(table, index=False)
+    outcome._uncertainty.cache_clear()
+    told.append(math.isnan(outcome.predicted_sd("pratt-20")))
+    outcome._uncertainty.cache_clear()
+    assert told == [False, True, True]
