@@ -25,6 +25,8 @@ SHOWN: Final = (
 )
 COLOURS: Final = "cividis"
 NOT_REACHED: Final = "#e4e4e4"
+FAILED: Final = ("failed", "invalid")
+CROSS: Final[dict[str, Any]] = {"ha": "center", "va": "center", "fontsize": 9, "color": "#777777"}
 LEAST_LEVELS: Final = 3
 MOST_COLUMNS: Final = 4
 CELL: Final = (0.36, 0.24)
@@ -60,6 +62,8 @@ def map_figure(frame: pd.DataFrame, keys: list[str]) -> tuple[Figure, str] | Non
             part = frame[columns == title].assign(shown=values)
             table = part.pivot_table(index=LEVEL, columns=VOLUME_ML, values="shown", dropna=False)
             _map(axes, table.reindex(index=levels, columns=volumes).to_numpy(float), norm)
+            for _, case in part[part["state"].isin(FAILED)].iterrows():
+                axes.text(volumes.index(case[VOLUME_ML]), levels.index(case[LEVEL]), "\u00d7", **CROSS)
         figure.colorbar(ScalarMappable(norm, COLOURS), ax=list(row), label=label, shrink=0.9)
         row[0].set_yticks(range(len(levels)), levels)
     for axes, title in zip(grid[0], titles, strict=True):
@@ -72,7 +76,7 @@ def map_figure(frame: pd.DataFrame, keys: list[str]) -> tuple[Figure, str] | Non
     return figure, (
         "Volume injected against interspace, a column per "
         f"{named_others}{f' (first {MOST_COLUMNS}; {left} more in the table)' if left else ''}. "
-        "Grey: not finished, or not reported."
+        "Grey: not finished, or not reported; a cross: failed."
     )
 
 

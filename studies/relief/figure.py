@@ -34,6 +34,10 @@ BESIDE: Final = 0.05
 """Distance of markers that share a place [share of their bar]."""
 
 TURNS: Final = (0, 1, -1)
+POINT: Final = 0.025
+"""Distance of markers that share a place without a bar [share of the axis]."""
+
+POINT_TURNS: Final = (0, -1, -2)
 SIDES: Final = ((4, 3), (4, -9), (-11, 3), (-11, -9), (4, 9), (-11, 9), (4, -15), (-11, -15))
 """Where a marker's number may stand from it [points], the best first."""
 
@@ -233,17 +237,25 @@ def _numbers(axes: Axes, places: Sequence[tuple[int, float, float]]) -> None:
 
 
 def _spread(members: Sequence[Held], rows: Sequence[ReliefRow], predicted: Axis | None) -> dict[str, float]:
-    """Places about the middle of their common bar of rows whose volume is not reported.
+    """Places beside each other of rows that share one: about the middle of their bar where the volume is not reported.
 
-    They take turns to the right and to the left, so that no trend with the relief can be seen that is not there.
+    They take turns to the right and to the left, so that no trend with the relief can be seen that is not there. Rows
+    whose bar has no width stand to the left of their place, reported or not.
     """
     bars: dict[tuple[float, float], list[tuple[str, float]]] = {}
     for item in sorted(members, key=lambda item: item.row.relief_pct):
         where = _place(item, rows, predicted)
-        if where is not None and not where[3]:
+        alike = where is not None and math.isclose(where[1], where[2]) and not item.row.control_kind
+        if where is not None and (alike or not where[3]):
             bars.setdefault((round(where[1], 6), round(where[2], 6)), []).append((item.row.row_id, where[0]))
+    right = predicted.right if predicted and predicted.right else 0.0
     return {
-        name: middle + BESIDE * (high - low) * TURNS[index % len(TURNS)]
+        name: middle
+        + (
+            BESIDE * (high - low) * TURNS[index % len(TURNS)]
+            if high > low
+            else POINT * right * POINT_TURNS[index % len(POINT_TURNS)]
+        )
         for (low, high), group in bars.items()
         for index, (name, middle) in enumerate(group)
     }
@@ -329,12 +341,13 @@ def _caption(held: Sequence[Held], rows: Sequence[ReliefRow], predicted: Axis | 
     goes_on = f" Arrow: {predicted.open_words}." if predicted and any(_ways(item, predicted) for item in held) else ""
     if predicted is COVERAGE and any(map(_in_part, held)):
         goes_on = f" {IN_PART.capitalize()}: for a part of the row's volumes only."
+    to_the_left = " (without a bar: to the left of it)" if predicted is COVERAGE else ""
     return (
         f"Published relief against {against}, primary rows only. Vertical: Wilson's 95 % interval; hollow: n not "
         "known; *: figures recalled, weaker than read. Horizontal: over the reported volumes and what was computed of "
         "the row's interspaces and approaches (predicted_levels, predicted_approaches in relief.csv), or, dotted, over "
-        f"the range of all reported volumes ({ranges}) where the source gives none; such markers stand beside each "
-        "other about its middle. Levels are assumed where the source names none "
+        f"the range of all reported volumes ({ranges}) where the source gives none; markers "
+        f"that share a place stand beside each other{to_the_left}. Levels are assumed where the source names none "
         f"(level_basis in relief.csv).{goes_on}{band}{other} "
         f"{words}."
     )

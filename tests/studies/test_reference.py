@@ -115,6 +115,8 @@ def test_maps_stand_cranial_up_and_leave_out_what_failed():
     shown = np.ma.filled(panels[1].images[0].get_array(), np.nan)
     assert np.isnan(shown[0, 2])
     assert shown[2, 1] == pytest.approx(2.0)
+    crosses = [[text.get_position() for text in axes.texts if text.get_text() == "\u00d7"] for axes in panels]
+    assert crosses == [[], [(2, 0)]]  # 40 mL at C7/T1
     assert "leak covered" not in [axes.get_ylabel() for axes in figure.axes]
     assert "a column per approach" in caption
 

@@ -12,7 +12,17 @@ from studies.case import Case, MeshSection
 from studies.plot.style import styled
 from studies.protocols import Outcome
 from studies.relief.data import primary, relief_rows
-from studies.relief.figure import COVERAGE, DURATION, RISE, ROOM, SHARE_BAR, _spread, relief_figure, relief_figures
+from studies.relief.figure import (
+    COVERAGE,
+    DURATION,
+    POINT,
+    RISE,
+    ROOM,
+    SHARE_BAR,
+    _spread,
+    relief_figure,
+    relief_figures,
+)
 from studies.relief.predicted import hold, predict, stated_range, usable, volume_range
 from studies.relief.table import POOLED, explained, intervals, pairs, row_table, strata, stratum_table
 from studies.spinalshare import ratios
@@ -260,7 +270,10 @@ def test_relief_is_also_drawn_against_duration_and_coverage_where_they_are_predi
     assert paech.coverage == pytest.approx(0.8)
     figure, caption = drawn["relief_coverage"]
     lines = [line for axes in figure.axes for line in axes.get_lines() if line.get_marker() == "o"]
-    assert any(np.allclose(line.get_xdata(), 80.0) and np.allclose(line.get_ydata(), 32.0) for line in lines)
+    (marker,) = (line for line in lines if np.allclose(line.get_ydata(), 32.0))
+    assert 80.0 - 2 * POINT * COVERAGE.right <= marker.get_xdata()[0] <= 80.0
+    shown = [line for line in marker.axes.get_lines() if line.get_marker() in ("o", "s", "^")]
+    assert len({round(line.get_xdata()[0], 6) for line in shown}) >= min(len(shown), 3) > 2  # all bars end at 80 %
     assert "covered" in caption
     frame = row_table(held).set_index("row_id")
     assert frame.loc["paech-20", "predicted_half_decay_s"] == pytest.approx(300.0)
