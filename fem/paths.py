@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time as clock
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -15,11 +14,8 @@ from fem.observe import ML
 from fem.output import FieldSnapshot
 from fem.parameters import MMHG, PatchParameters
 from fem.patch import PatchModel
-from fem.quantities import STATIC_DELAY
-from fem.simulation import READ_OUTS, Simulation
-
-INJECTION_FRAMES = 6
-"""Fields are written this many times while fluid is injected, at steps as they come, where no times are asked for."""
+from fem.quantities import INJECTION_FRAMES, READ_OUTS, STATIC_DELAY
+from fem.simulation import Simulation
 
 
 class Sink(Protocol):
@@ -77,7 +73,6 @@ def simulate_volumes(
     def case(volume: float) -> PatchParameters:
         return replace(parameters, injections=(*earlier, replace(last, volume=volume)))
 
-    began = clock.monotonic()
     path = Simulation(model, case(volumes[-1]))
     lying_down = float("nan")
     upright_before = path.upright() if parameters.stand_up else lying_down
@@ -145,7 +140,6 @@ def simulate_volumes(
                 {
                     "degrees_of_freedom": float(model.degrees_of_freedom),
                     "newton_iterations": float(path.state.iterations),
-                    "wall_time_s": clock.monotonic() - began,
                     "window_compliance_mL_per_mmHg": model.window_compliance / ML * MMHG,
                     "balancing_force_share": model.balancing_share,
                     "baseline_sac_area_ratio": path.observer.baseline_sac_ratio,

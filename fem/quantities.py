@@ -33,6 +33,12 @@ LIMITED_LEVELS = ("L2", "L3", "L4")
 STATIC_DELAY = 20.0
 """Time after the end of an injection at which the static pressure is read [s]; Pratt 2014."""
 
+READ_OUTS = (3 * 3600.0, 3 * 86400.0)
+"""Times at which patches were looked at in patients [s]: their mass effect and their shrinkage."""
+
+INJECTION_FRAMES = 6
+"""Fields are written this many times while fluid is injected, at steps as they come, where no times are asked for."""
+
 
 @dataclass(frozen=True)
 class Quantity:
@@ -46,7 +52,9 @@ class Quantity:
 QUANTITIES: dict[str, Quantity] = {
     "csf_pressure_mmHg": Quantity("mmHg", "pressure of the cranial CSF compartment; in a summary at the end"),
     "csf_pressure_lumbar_mmHg": Quantity(
-        "mmHg", "mean CSF pressure below T11/T12, its own column included; in a summary at the end"
+        "mmHg",
+        "mean CSF pressure below T11/T12, of the whole window where it holds nothing below; its own column included;"
+        " in a summary at the end",
     ),
     "epidural_pressure_mmHg": Quantity(
         "mmHg",
@@ -167,7 +175,9 @@ QUANTITIES: dict[str, Quantity] = {
     "mesh_quality_min": Quantity("1", "smallest cell quality of the mesh"),
     "degrees_of_freedom": Quantity("1", "unknowns of the coupled problem"),
     "newton_iterations": Quantity("1", "Newton iterations of all steps"),
-    "wall_time_s": Quantity("s", "wall time of the simulation"),
+    "wall_time_s": Quantity(
+        "s", "wall time since the work on its path began: set-up and smaller volumes of the path included"
+    ),
     "window_compliance_mL_per_mmHg": Quantity("mL/mmHg", "compliance of the meshed sac, measured by a 1 mL bolus"),
     "balancing_force_share": Quantity(
         "1",

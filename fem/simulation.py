@@ -17,7 +17,7 @@ from fem.observe import Observer
 from fem.parameters import MMHG, PatchParameters
 from fem.patch import PatchModel, Site
 from fem.posture import stand_up
-from fem.quantities import STATIC_DELAY
+from fem.quantities import READ_OUTS, STATIC_DELAY
 from geometry import SpineMesh
 
 STOP_SHARE = 0.01
@@ -28,9 +28,6 @@ STOP_TRIALS = 6
 
 LEAST_VOLUME = 1e-8
 """Volume that the balance is measured against before anything is injected [m^3]."""
-
-READ_OUTS = (3 * 3600.0, 3 * 86400.0)
-"""Times at which patches were looked at in patients [s]: their mass effect and their shrinkage."""
 
 MOBILITY_CHANGE = 100.0
 """Factor by which a step may change the mobility of a vertex, which it takes from its beginning [1]. Beyond, a needle
@@ -161,6 +158,7 @@ class Simulation:
         iterations = self._solve(state, length, tolerances, guess)
         change = self.course.mobility_change()
         if change > MOBILITY_CHANGE:
+            self._undo(state)
             raise SolverError(f"the epidural space opens too fast (its mobility {change:.0f}-fold in a step)")
         volume = dict(state.volume)
         for name in newton.pressure:
@@ -203,15 +201,18 @@ class Simulation:
                 return newton.solve(bounds, factorised=guess is near)
             except SolverError as error:
                 failure = error
-        poro.state.x.array[:] = state.vector
-        newton.pressure = dict(state.pressure)
+        self._undo(state)
         raise failure
+
+    def _undo(self, state: State) -> None:
+        """Take back what a step that is refused has changed."""
+        self.model.poro.state.x.array[:] = state.vector
+        self.model.newton.pressure = dict(state.pressure)
 
     def _enter(self, state: State) -> None:
         """Let the model and the course be in a state."""
         self.state = state
-        self.model.poro.state.x.array[:] = state.vector
-        self.model.newton.pressure = dict(state.pressure)
+        self._undo(state)
         for chain, beyond in zip(self.model.newton.chains, state.beyond, strict=True):
             chain.restore(beyond)
         self.course.restore(state.course)

@@ -18,8 +18,12 @@ import numpy as np
 from fem.tolerance import limits
 from geometry import Anatomy
 from studies.case import LEVELS, Case
+from studies.cli import answer
+from studies.console import say
+from studies.errors import InputError
 from studies.reading import read_case
 from studies.resolve import build_anatomy, resolve
+from studies.worker import DONE
 
 OCCUPANCY_GOAL: Final = 0.5
 """Canal filled to a half in the two-level patch; teaching thread, item 12."""
@@ -100,8 +104,13 @@ def report(case: Case) -> list[str]:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the bounds of a case file's levels."""
-    print("\n".join(report(resolve(read_case(Path(arguments[0]))))))
-    return 0
+    try:
+        if len(arguments) != 1:
+            raise InputError("CASE.toml", f"{len(arguments)} files", "allowed is python -m studies.bound CASE.toml")
+        say("\n".join(report(resolve(read_case(Path(arguments[0]))))))
+        return DONE
+    except Exception as error:
+        return answer(error)
 
 
 if __name__ == "__main__":

@@ -76,9 +76,10 @@ class Kind(StrEnum):
 
 def _version(wanted: bool) -> None:
     if wanted:
+        import fem
         from studies.provenance import version
 
-        say(f"bloodpatch {version()}")
+        say(f"bloodpatch {version()}, model version {fem.MODEL_VERSION}")
         raise typer.Exit(DONE)
 
 
@@ -174,17 +175,19 @@ def status(folder: Folder) -> int:
     """Say where a run stands, a sweep, or each sweep of a demo or reference."""
     from studies.protocols import sweeps_in
     from studies.results import case_states, counts, is_run, is_sweep
-    from studies.runfolder import read_status
+    from studies.runfolder import damage, read_status
 
     if is_run(folder) and not is_sweep(folder):
         ended = read_status(folder)
         if ended is None:
             say(f"{folder}: started, not ended")
+        elif ended.state == "done" and (wrong := damage(folder, ended)):
+            say(f"{folder}: damaged: {wrong}")
         else:
             say(f"{folder}: {ended.state}" + (f": {ended.reason}" if ended.reason else ""))
         return DONE
     for sweep in sweeps_in(folder) or [folder]:
-        states = case_states(sweep)
+        states = case_states(sweep, check=True)
         say(
             f"{sweep}: {counted(len(states), 'case')}: "
             + ", ".join(f"{number} {state}" for state, number in counts(states).items())
@@ -419,9 +422,6 @@ def answer(error: Exception) -> int:
     if isinstance(error, typer.Abort):
         complain("interrupted")
         return INTERRUPTED
-    if isinstance(error, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
     return _unexpected(error)
 
 

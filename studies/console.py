@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -23,15 +23,23 @@ TABLE_WIDTH: Final = 110
 """Columns of a table where there is no terminal to give them."""
 
 
+class _Console(Console):
+    """A console that ends nothing when its reader goes."""
+
+    def on_broken_pipe(self) -> None:
+        """Show nothing more."""
+        _unread(sys.stdout)
+
+
 def table_console() -> Console:
     """A console for tables: a log has no width of its own, and what matters most is in the last column."""
-    console = Console()
-    return console if console.is_terminal else Console(width=TABLE_WIDTH)
+    console = _Console()
+    return console if console.is_terminal else _Console(width=TABLE_WIDTH)
 
 
 def say(text: str) -> None:
     """A line for the user."""
-    print(text, flush=True)
+    _print(text, sys.stdout)
 
 
 def counted(number: int, noun: str) -> str:
@@ -41,7 +49,22 @@ def counted(number: int, noun: str) -> str:
 
 def complain(text: str) -> None:
     """A line about what went wrong."""
-    print(f"bloodpatch: {text}", file=sys.stderr, flush=True)
+    _print(f"bloodpatch: {text}", sys.stderr)
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """Print a line; where its reader has gone, as in `bloodpatch sweep ... | head -1`, the work goes on."""
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        _unread(stream)
+
+
+def _unread(stream: TextIO) -> None:
+    """Let a stream without a reader lead nowhere; what is left in its buffer would fail again when Python ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 class Progressing:
@@ -62,7 +85,7 @@ class Progressing:
         self._text = ""
 
     def __enter__(self) -> Self:
-        console = Console()
+        console = _Console()
         if not self._quiet and console.is_terminal and not os.environ.get(PLAIN):
             columns = (
                 TextColumn("{task.description}"),

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fem.quantities import INJECTION_FRAMES, READ_OUTS, STATIC_DELAY
 from studies.case import Case
 from studies.console import complain, counted, say
 from studies.errors import InputError
 from studies.memory import available, cores, resident
 from studies.process import stop_process
 from studies.reading import case_toml
-from studies.resolve import resolve
+from studies.resolve import end_of_injection, planned, resolve
 from studies.runfolder import check_folder, read_status
 from studies.runner import rank_command, start_with_case
 from studies.solver import mesh_identity, run_key
@@ -32,10 +33,6 @@ from studies.worker import SIMULATOR
 PILOT_STEPS: Final = 3
 PILOT_LIMIT: Final = 1800.0
 """Seconds after which a pilot is given up."""
-STATIC_DELAY: Final = 20.0
-"""The solver stops at this time after every injection [s]."""
-OUTPUTS: Final = 2
-"""Output times of a case that names none: end of the last injection, end of the run."""
 LISTED: Final = 50
 """Cases that are listed; the table of the design holds all."""
 LOOK: Final = 0.2
@@ -93,6 +90,16 @@ def steps_of(members: Sequence[StudyCase]) -> int:
         late = max(follow_up - STATIC_DELAY, 0.0)
         count += _steps(case, late, case.time.max_step, STATIC_DELAY, case.time.late_step)
     return count
+
+
+def outputs_of(case: Case) -> int:
+    """Output times of a case: those it names and the baseline; else as many as `fem.paths` has at most."""
+    end = end_of_injection(case)
+    last = end + case.time.follow_up
+    if case.output.times:
+        return len({0.0, *case.output.times})
+    stops = {0.0, *(over for _, over in planned(case)), end + STATIC_DELAY, *READ_OUTS, last}
+    return sum(stop <= last for stop in stops) + (INJECTION_FRAMES - 1 if end > 0 else 0)
 
 
 def _steps(case: Case, length: float, largest: float, step: float = 0.0, late: float = 0.0) -> int:
@@ -194,7 +201,7 @@ def estimate(plan: Plan, pilot: Pilot, jobs: int | None) -> str:
     disk = 0.0
     for members in plan.groups.values():
         for member in members:
-            outputs = (len(member.case.output.times) or OUTPUTS) if member.case.output.fields else 0
+            outputs = outputs_of(member.case) if member.case.output.fields else 0
             disk += outputs * pilot.fields + steps_of([member]) * pilot.row + pilot.rest
     return (
         f"estimate: about {duration(total)} with {counted(at_once, 'path')} at a time, {_size(disk)} of disk,"

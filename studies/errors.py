@@ -20,7 +20,10 @@ class InputError(ValueError):
 
 def shown(value: object, limit: int = 60) -> str:
     """The value as a user wrote it, shortened to one line."""
-    text = f'"{value}"' if isinstance(value, str) else str(value)
+    try:
+        text = f'"{value}"' if isinstance(value, str) else str(value)
+    except ValueError:
+        text = "a number of thousands of digits"  # Python writes no longer ones; TOML has them, as 0xff...
     text = " ".join(text.split())
     if not text.isprintable():
         text = text.encode("unicode_escape").decode("ascii")

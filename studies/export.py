@@ -32,6 +32,8 @@ def write_case_mesh(case_file: Path, out: Path, settings: Sequence[str]) -> int:
             f'"{out}"',
             "allowed is a file name with a suffix that meshio knows, such as spine.vtu or spine.msh",
         )
+    if out.is_dir():
+        raise InputError("--out", f'"{out}", a folder', "allowed is a file")
     check_posable(case)
     try:
         check_format(out)

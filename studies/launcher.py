@@ -25,9 +25,12 @@ from typing import Any, Final, NoReturn
 
 import mpi4py
 
+import fem
 from studies.files import is_no_space
+from studies.modelversion import model_version
 from studies.process import search_path
-from studies.worker import NO_SPACE
+from studies.provenance import commit, provenance
+from studies.worker import NO_SPACE, STALE
 from studies.worker import main as work
 
 PATIENCE: Final = 20.0
@@ -151,9 +154,14 @@ class Launcher:
 
 
 class _Forking:
-    """The launcher itself."""
+    """The launcher itself.
 
-    def __init__(self) -> None:
+    Args:
+        imported: version of the model that it has imported.
+    """
+
+    def __init__(self, imported: str) -> None:
+        self.imported = imported
         self.children: dict[int, int] = {}
         self.leash, self.held = os.pipe()
 
@@ -185,7 +193,7 @@ class _Forking:
         """Start a worker."""
         pid = os.fork()
         if pid == 0:
-            _work(message, self.leash, self.held)
+            _work(message, self.imported, self.leash, self.held)
         self.children[pid] = message["number"]
         _tell({"number": message["number"], "pid": pid})
 
@@ -214,7 +222,7 @@ def _tell(message: dict[str, Any]) -> None:
         os.write(1, json.dumps(message).encode() + b"\n")
 
 
-def _work(message: dict[str, Any], leash: int, held: int) -> NoReturn:
+def _work(message: dict[str, Any], imported: str, leash: int, held: int) -> NoReturn:
     """Be a worker: leaves MPI in order, and the process without taking apart what the launcher had imported."""
     from mpi4py import MPI
 
@@ -229,9 +237,13 @@ def _work(message: dict[str, Any], leash: int, held: int) -> NoReturn:
         log = os.open(message["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        MPI.Init_thread()
-        status = work(message["arguments"])
-        MPI.Finalize()
+        if _version_now() == imported:
+            MPI.Init_thread()
+            status = work(message["arguments"])
+            MPI.Finalize()
+        else:
+            print("the model changed since the sweep began", file=sys.stderr)
+            status = STALE
     except OSError as error:
         status = NO_SPACE if is_no_space(error) else 1
     except BaseException:
@@ -242,26 +254,34 @@ def _work(message: dict[str, Any], leash: int, held: int) -> NoReturn:
     os._exit(status)
 
 
+def _version_now() -> str:
+    """The version of the model on the disk: what the launcher has looked up, and a worker inherits, may be old."""
+    commit.cache_clear()
+    model_version.cache_clear()
+    try:
+        importlib.reload(fem)  # nothing but the version
+        return model_version()
+    except SyntaxError:
+        return "being edited"
+
+
 def _warm_up() -> None:
     """Import and look up once what every worker needs; MPI is loaded, and started by each worker for itself."""
     mpi4py.rc.initialize = False
     for name in IMPORTED:
         importlib.import_module(name)
-    from studies.modelversion import model_version
-    from studies.provenance import commit, provenance
     from studies.reading import validate_case
     from studies.resolve import resolve
 
-    commit()
-    model_version()
     provenance(resolve(validate_case({"injection": [{"level": "L3/L4", "volume": "1 mL"}]})), None, 1)
 
 
 def main() -> None:
     """Entry of `python -m studies.launcher`."""
+    imported = model_version()  # laws and tables come with the imports above: a worker of another version is refused
     _warm_up()
     gc.freeze()  # else the first collection in a worker copies the pages of everything that was imported
-    _Forking().serve()
+    _Forking(imported).serve()
 
 
 if __name__ == "__main__":

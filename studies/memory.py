@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,18 +16,36 @@ DEFAULT: Final = 3 * 2**30
 MARGIN: Final = 1.2
 """Factor on what was measured: paths of one sweep differ, and a factorisation grows a little with time."""
 _CGROUP: Final = Path("/sys/fs/cgroup")
+_OWN_CGROUP: Final = Path("/proc/self/cgroup")
 
 
 def available() -> int:
-    """Memory that can still be had [B], of the machine and of the control group that this process is in."""
+    """Memory that can still be had [B], of the machine and of the control groups that this process is in."""
     free = int(psutil.virtual_memory().available)
-    try:
-        limit = (_CGROUP / "memory.max").read_text().strip()
-        if limit != "max":
-            free = min(free, int(limit) - int((_CGROUP / "memory.current").read_text()))
-    except (OSError, ValueError):
-        pass
+    for group in _groups():
+        with contextlib.suppress(OSError, ValueError):  # no such group, or "max"
+            limit = int((group / "memory.max").read_text())
+            free = min(free, limit - int((group / "memory.current").read_text()) + _reclaimable(group))
     return max(free, 0)
+
+
+def _groups() -> list[Path]:
+    """Control groups of this process, from the innermost to the root, which is a container's own."""
+    try:
+        lines = _OWN_CGROUP.read_text().splitlines()
+    except OSError:
+        lines = []
+    own = _CGROUP / next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
+    return [group for group in (own, *own.parents) if group.is_relative_to(_CGROUP)]
+
+
+def _reclaimable(group: Path) -> int:
+    """Files that a group keeps in memory only for as long as nothing else needs the room [B]."""
+    try:
+        rows = [line.split() for line in (group / "memory.stat").read_text().splitlines()]
+        return sum(int(value) for name, value in rows if name == "inactive_file")
+    except (OSError, ValueError):
+        return 0
 
 
 def resident(pid: int) -> int:

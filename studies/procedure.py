@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 
 from studies.console import complain, counted, say
+from studies.errors import InputError
 from studies.files import read_json, write_text
-from studies.protocols import series_of
 from studies.quantities import TIME
 from studies.runfolder import read_status
 from studies.runner import run
-from studies.standing import read_summary
+from studies.series import read_series
+from studies.standing import is_run, read_summary
 from studies.worker import DONE, FAILED, INTERRUPTED
 
 FACTS: Final = Path(__file__).parent / "data" / "procedure.csv"
@@ -69,7 +70,7 @@ class Fact:
 
     def read(self, folder: Path) -> float:
         """Its value in a finished run; NaN where the run has none."""
-        series = series_of(folder)
+        series = read_series(folder)
         if self.at == NARROWEST:
             return math.nan if series is None else float(_narrowest(folder, series).get(self.quantity, math.nan))
         if series is None or self.quantity not in series:
@@ -148,7 +149,14 @@ def procedure(out: Path, ranks: int, quiet: bool = False) -> int:
 
 
 def collect(out: Path) -> pd.DataFrame:
-    """Write `procedure.csv` and `procedure.md` from whatever has finished; return the table."""
+    """Write `procedure.csv` and `procedure.md` from whatever has finished; return the table.
+
+    Raises:
+        InputError: the folder holds no run of any fact; a table that stands there without its runs stays.
+    """
+    if not any(is_run(out / fact.run) for fact in facts()):
+        given = "none of the runs of the procedure" if out.is_dir() else "no such folder"
+        raise InputError(str(out), given, "allowed is a folder that bloodpatch procedure computed to")
     frame = pd.DataFrame(_rows(out, facts()))
     write_text(out / TABLE, frame.to_csv(index=False))
     write_text(out / PAGE, _markdown(frame))

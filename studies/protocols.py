@@ -21,6 +21,7 @@ from studies.reading import validate_case
 from studies.recorded import Recorded, recorded_in
 from studies.resolve import end_of_injection, planned
 from studies.results import case_states, is_sweep, read_summary
+from studies.series import TIME, read_series
 
 DISPLACED: Final = "csf_displaced_lumbosacral_mL"
 STATIC_RISE: Final = "epidural_pressure_static_rise_mmHg"
@@ -31,6 +32,8 @@ BOLUS_DELAY: Final = 180.0
 HIGUCHI_DELAY: Final = 300.0
 """Time after the end of the injection at which the images were read [s]; Higuchi 2005."""
 ML: Final = 1e-6
+NO_NUMBERS: Final = pd.DataFrame({TIME: [0.0], "csf_pressure_mmHg": [math.nan], DISPLACED: [math.nan]})
+"""Stands for the series of a run whose files are not as it wrote them; every series has these columns."""
 
 
 @dataclass(frozen=True)
@@ -102,23 +105,15 @@ def sweeps_in(folder: Path) -> list[Path]:
 
 
 def outcomes(folder: Path) -> Iterator[Outcome]:
-    """Every case of the sweeps in a folder that reached at least its baseline."""
+    """Every case of the sweeps in a folder that reached at least its baseline; one that is damaged has no numbers."""
     for sweep in sweeps_in(folder):
-        for state in case_states(sweep):
-            series = series_of(state.path)
-            if series is None:
+        for state in case_states(sweep, check=True):
+            series = NO_NUMBERS if state.damaged else read_series(state.path)
+            if series is None or not {*NO_NUMBERS} <= {*series}:
                 continue
             case = validate_case(tomllib.loads(state.entry["case"]))
-            yield Outcome(case, state.path, state.state, state.reason, read_summary(state.path), series)
-
-
-def series_of(path: Path) -> pd.DataFrame | None:
-    """The series of a run folder; None where it holds no row."""
-    try:
-        frame = pd.read_csv(path / "series.csv")
-    except (OSError, pd.errors.EmptyDataError, pd.errors.ParserError):
-        return None
-    return frame if "time_s" in frame and len(frame) else None
+            summary = {} if state.damaged else read_summary(state.path)
+            yield Outcome(case, state.path, state.state, state.reason, summary, series)
 
 
 def is_lumbar(case: Case) -> bool:

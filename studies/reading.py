@@ -19,6 +19,8 @@ from studies.case import Case
 from studies.errors import InputError, shown
 
 MAX_FILE_BYTES: Final = 1_000_000
+MAX_INDEX_DIGITS: Final = 9
+"""More no list has elements; of thousands Python makes no number."""
 
 Tree = dict[str, Any]
 
@@ -52,7 +54,7 @@ def parse_value(text: str) -> Any:
     if re.match(r"[\[{\"']|(true|false|[+-]?(\d[\d_]*(\.\d+)?([eE][+-]?\d+)?|nan|inf))$", text):
         try:
             return tomllib.loads(f"value = {text}")["value"]
-        except (tomllib.TOMLDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # no TOML, or more digits than Python takes for a number
             return text
     return text
 
@@ -75,7 +77,7 @@ def set_key(tree: Tree, key: str, value: Any) -> None:
     node: Any = tree
     for depth, part in enumerate(parts):
         last = depth == len(parts) - 1
-        here = ".".join(parts[: depth + 1])
+        here = _printable(".".join(parts[: depth + 1]))
         following: Any = [] if not last and parts[depth + 1].isdecimal() else {}
         if isinstance(node, dict):
             if last:
@@ -83,7 +85,7 @@ def set_key(tree: Tree, key: str, value: Any) -> None:
             else:
                 node = node.setdefault(part, following)
         elif isinstance(node, list):
-            if not part.isdecimal() or int(part) > len(node):
+            if not part.isdecimal() or len(part) > MAX_INDEX_DIGITS or int(part) > len(node):
                 raise InputError(here, shown(part), f"allowed is an index from 0 to {len(node)}")
             index = int(part)
             if index == len(node):
@@ -205,9 +207,7 @@ def _input_error(model: type[BaseModel], error: ValidationError, where: str, wit
     problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
     first = problems[0]
     location = first["loc"]
-    key = ".".join(str(part) for part in ((within, *location) if within else location)) or "case file"
-    if not key.isprintable() or len(key) > 120:
-        key = shown(key, 120)
+    key = _printable(".".join(str(part) for part in ((within, *location) if within else location)) or "case file")
     given = (
         shown(first["input"])
         if not isinstance(first["input"], dict | list) or not first["input"]
@@ -242,6 +242,11 @@ def _input_error(model: type[BaseModel], error: ValidationError, where: str, wit
             allowed = f"allowed is: {first['msg']}"
     more = f" [{len(problems) - 1} more mistake{'s' if len(problems) > 2 else ''}]" if len(problems) > 1 else ""
     return InputError(f"{where}: {key}" if where else key, given, allowed + more)
+
+
+def _printable(key: str) -> str:
+    """A key for a message: as it is unless it is no text for one line."""
+    return key if key.isprintable() and len(key) <= 120 else shown(key, 120)
 
 
 def _kind(value: object) -> str:

@@ -40,6 +40,9 @@ SUMMARY: Final = "summary.json"
 RETRY: Final = "retry.json"
 """On which rung of the ladder a case is being solved, if not on the first: written before anything is computed."""
 FIELDS: Final = "fields"
+WRITTEN: Final = ("series.csv", "profile.csv", "fields.pvd", "steps.jsonl")
+"""What is written as a run goes on, beside its log and fields."""
+OWN: Final = (CASE, "provenance.json", SUMMARY, *WRITTEN)
 KEPT_WHOLE: Final = (".json", ".csv", ".toml", ".jsonl", ".pvd")
 """Files whose content is checked by hash; of fields only the size."""
 
@@ -113,6 +116,8 @@ def write_status(folder: Path, status: Status) -> None:
 def damage(folder: Path, status: Status) -> str:
     """What is wrong with the files of a run that says it is done; empty where they are as they were written."""
     for name, mark in status.files.items():
+        if not _is_own(name):
+            continue  # older runs marked whatever lay there
         try:
             same = content_mark(folder / name, "sha256" in mark) == mark
         except (OSError, ValueError):
@@ -120,6 +125,11 @@ def damage(folder: Path, status: Status) -> str:
         if not same:
             return f"{name} is not as it was written"
     return "" if status.files or (folder / SUMMARY).is_file() else f"{SUMMARY} is missing"
+
+
+def _is_own(name: str) -> bool:
+    """Whether a file is of the run itself: pictures, pages and notes may lie there, too, and change."""
+    return name in OWN or (name.startswith(f"{FIELDS}/") and name.endswith(".vtu"))
 
 
 def check_folder(folder: Path, key: str, case_text: str) -> bool:
@@ -215,7 +225,7 @@ class RunFolder:
     def _clear(self) -> None:
         """Make the folder; drop what an unfinished attempt left, the status first."""
         self.path.mkdir(parents=True, exist_ok=True)
-        for name in (STATUS, SUMMARY, "series.csv", "profile.csv", "fields.pvd", "steps.jsonl", "run.log"):
+        for name in (STATUS, SUMMARY, *WRITTEN, "run.log"):
             (self.path / name).unlink(missing_ok=True)
         # Whatever a link there points at belongs to somebody else.
         if (self.path / FIELDS).is_symlink():
@@ -311,7 +321,7 @@ class RunFolder:
         marks = {}
         for path in sorted(self.path.rglob("*")):
             name = path.relative_to(self.path).as_posix()
-            if path.is_file() and not name.startswith(".") and name not in (STATUS, "run.log"):
+            if path.is_file() and _is_own(name):
                 sync(path)
                 marks[name] = content_mark(path, path.suffix in KEPT_WHOLE)
         return marks

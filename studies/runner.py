@@ -9,9 +9,9 @@ import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from geometry import AnatomyError, MeshError
 from studies.case import Case
@@ -29,6 +29,9 @@ from studies.runfolder import CASE, Status, check_folder, read_status, write_sta
 from studies.solver import mesh_of, run_key
 from studies.standing import read_summary
 from studies.worker import BAD_INPUT, DONE, FAILED, INTERRUPTED, SIMULATOR, Target, folder_maker, named_simulator
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
 
 REFUSAL: Final = "BLOODPATCH_REFUSAL"
 """Names the file in which ranks say why they refuse a case. A refusal, or a failure, which the run folder holds, is no
@@ -106,19 +109,35 @@ def _run_under_mpirun(case_file: Path, out: Path, settings: Sequence[str], quiet
     from mpi4py import MPI
 
     comm = MPI.COMM_WORLD
-    case: Case | None = None
-    error: InputError | None = None
-    if comm.rank == 0:
-        try:
-            case = _to_run(case_file, out, settings, quiet, simulator)
-        except InputError as refused:
-            error = refused
-    text, refused_there = comm.bcast((case_toml(case) if case else "", error is not None))
-    if error is not None:
-        raise error
-    if refused_there:
-        return BAD_INPUT
-    return run_resolved(validate_case(tomllib.loads(text)), out, quiet, simulator) if text else DONE
+
+    def together() -> int:
+        text, refused = "", False
+        if comm.rank == 0:
+            try:
+                case = _to_run(case_file, out, settings, quiet, simulator)
+                text = case_toml(case) if case else ""
+            except InputError as error:
+                complain(str(error))
+                refused = True
+        text, refused = comm.bcast((text, refused))
+        if refused:
+            return BAD_INPUT
+        return run_resolved(validate_case(tomllib.loads(text)), out, quiet, simulator) if text else DONE
+
+    return _answered(comm, together)
+
+
+def _answered(comm: MPI.Comm, work: Callable[[], int]) -> int:
+    """The exit status of what all ranks do; an error of one ends all, since the others may be waiting for it."""
+    from studies.cli import answer
+
+    try:
+        return work()
+    except Exception as error:
+        returned = answer(error)
+        if comm.size > 1:
+            comm.Abort(returned)
+        return returned
 
 
 def _check_mesh(case: Case) -> None:
@@ -134,7 +153,27 @@ def run_resolved(case: Case, out: Path, quiet: bool = False, simulator: str = SI
     """Run a resolved case with the ranks of this process."""
     from mpi4py import MPI
 
-    comm = MPI.COMM_WORLD
+    with contextlib.ExitStack() as held:
+        return _run_held(MPI.COMM_WORLD, case, out, quiet, simulator) if _hold(MPI.COMM_WORLD, out, held) else BAD_INPUT
+
+
+def _hold(comm: MPI.Comm, out: Path, held: contextlib.ExitStack) -> bool:
+    """Let the first rank hold the run folder; False on all ranks where it cannot, and has said why.
+
+    All know it before any of them enters the simulation, where they would wait for the first one.
+    """
+    holds = True
+    if comm.rank == 0:
+        try:
+            held.enter_context(locked(out))
+        except InputError as error:
+            _refuse(str(error))
+            holds = False
+    return bool(comm.bcast(holds))
+
+
+def _run_held(comm: MPI.Comm, case: Case, out: Path, quiet: bool, simulator: str) -> int:
+    """Run a resolved case to a folder that the first rank holds."""
     text, key = case_toml(case), run_key(case)
     targets = {text: Target(out, text, key)}
     first = comm.rank == 0
@@ -153,11 +192,8 @@ def run_resolved(case: Case, out: Path, quiet: bool = False, simulator: str = SI
             progress.update(float(row["time_s"]), note)
 
         try:
-            if first:
-                with locked(out):
-                    (folder,) = named_simulator(simulator)(comm, [case], folder_maker(comm, targets, watch))
-            else:
-                (folder,) = named_simulator(simulator)(comm, [case], folder_maker(comm, targets))
+            folders = folder_maker(comm, targets, watch if first else None)
+            (folder,) = named_simulator(simulator)(comm, [case], folders)
         except KeyboardInterrupt:
             if first:
                 end_without_status(out, text, key, "stopped by the user")
@@ -264,22 +300,19 @@ def _main(arguments: Sequence[str]) -> int:
     """Entry of every rank: run folder, simulator; the first one reads the case."""
     from mpi4py import MPI
 
-    from studies.cli import answer
     from studies.worker import stop_on_signals
 
     stop_on_signals()
     comm = MPI.COMM_WORLD
-    try:
+
+    def together() -> int:
         text = comm.bcast(sys.stdin.read() if comm.rank == 0 else None)
         case = validate_case(tomllib.loads(text))
         returned = run_resolved(case, Path(arguments[0]), "--quiet" in arguments, arguments[1])
         told = REFUSAL in os.environ and returned in (BAD_INPUT, FAILED)
         return DONE if told else returned
-    except Exception as error:
-        returned = answer(error)
-        if comm.size > 1:  # the other ranks may be waiting for this one
-            comm.Abort(returned)
-        return returned
+
+    return _answered(comm, together)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The series of all cases of a sweep as one netCDF file."""
+"""The series of a run, and those of all cases of a sweep as one netCDF file."""
 
 from __future__ import annotations
 
@@ -19,6 +19,22 @@ if TYPE_CHECKING:
     import xarray as xr
 
 SERIES: Final = "series.nc"
+TIME: Final = "time_s"
+
+
+def read_series(path: Path) -> pd.DataFrame | None:
+    """The series of a run folder, all of it numbers but the mesh; None where no row can be read.
+
+    Text among numbers, or what is no text at all, is damage and becomes NaN; a row without a time is none.
+    """
+    try:
+        frame = pd.read_csv(path / "series.csv", on_bad_lines="skip", encoding_errors="replace")
+    except (OSError, ValueError):
+        return None
+    for name in frame.columns.drop(MESH, errors="ignore"):
+        frame[name] = pd.to_numeric(frame[name], errors="coerce")
+    frame = frame.dropna(subset=TIME) if TIME in frame else frame[:0]
+    return frame if len(frame) else None
 
 
 def series_of(states: Sequence[CaseState]) -> xr.Dataset:
@@ -29,7 +45,7 @@ def series_of(states: Sequence[CaseState]) -> xr.Dataset:
     """
     import xarray as xr
 
-    frames = {case.name: frame for case in states if (frame := _frame(case.path)) is not None}
+    frames = {case.name: frame for case in states if (frame := read_series(case.path)) is not None}
     held = [case for case in states if case.name in frames]
     steps = max((len(frame) for frame in frames.values()), default=0)
     columns = list(dict.fromkeys(name for frame in frames.values() for name in frame.columns if name != MESH))
@@ -68,17 +84,6 @@ def write_series(folder: Path, states: Sequence[CaseState]) -> None:
         return
     with replacing(folder / SERIES) as temporary:
         dataset.to_netcdf(temporary, engine="scipy", format="NETCDF3_64BIT")
-
-
-def _frame(path: Path) -> pd.DataFrame | None:
-    """The series of a run; None where there is none, or only the beginning of a line."""
-    try:
-        frame = pd.read_csv(path / "series.csv", on_bad_lines="skip")
-        for name in frame.columns.drop(MESH, errors="ignore"):  # text among numbers is damage
-            frame[name] = pd.to_numeric(frame[name], errors="coerce")
-        return frame if len(frame) else None
-    except (OSError, ValueError):
-        return None
 
 
 def _mesh(frame: pd.DataFrame, path: Path) -> str:

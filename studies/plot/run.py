@@ -22,12 +22,14 @@ from studies.reading import validate_case
 from studies.resolve import build_anatomy, end_of_injection
 from studies.results import is_run
 from studies.runfolder import CASE, STATUS, SUMMARY, Status, read_status
+from studies.series import read_series
 
 MM: Final = 1e3
 ML: Final = 1e-6
 HOUR: Final = 3600.0
 DAY: Final = 86400.0
 FOLDER: Final = "allowed is a folder that a run was written to"
+DAMAGED_TABLE: Final = ("a damaged file", "allowed is the table that the run wrote")
 
 
 @dataclass(frozen=True)
@@ -178,9 +180,11 @@ def read_run(folder: Path) -> Run:
         raise InputError(str(folder / CASE), version, "allowed is a run of this version") from None
     except (OSError, ValueError) as error:
         raise InputError(str(folder / CASE), "a damaged file", FOLDER) from error
-    series = _table(folder / "series.csv")
-    if series.empty or "time_s" not in series:
-        status = read_status(folder)
+    series = read_series(folder)
+    if series is None:
+        path, status = folder / "series.csv", read_status(folder)
+        if path.is_file() and path.stat().st_size:
+            raise InputError(str(path), *DAMAGED_TABLE)
         given = f"a run that reached nothing{f' ({status.reason})' if status and status.reason else ''}"
         raise InputError(str(folder), given, "allowed is a run that got at least to its baseline")
     return Run(
@@ -189,7 +193,7 @@ def read_run(folder: Path) -> Run:
         status=read_status(folder) if (folder / STATUS).is_file() else None,
         summary=_entries(folder / SUMMARY),
         provenance=_object(folder / "provenance.json"),
-        series=series,
+        series=series.drop(columns=MESH, errors="ignore").astype(float),
         profile=_table(folder / "profile.csv"),
         fields=read_fields(folder),
     )
@@ -201,7 +205,7 @@ def _table(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path).drop(columns=MESH, errors="ignore").astype(float)
     except (ValueError, OSError) as error:
-        raise InputError(str(path), "a damaged file", "allowed is the table that the run wrote") from error
+        raise InputError(str(path), *DAMAGED_TABLE) from error
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -147,10 +147,12 @@ def parameter_rows(records: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]
     found: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
         for row in record.get("parameters", []):
-            found.setdefault(row["key"], []).append(row)
+            if isinstance(row, dict) and "key" in row:  # a record may be damaged
+                found.setdefault(str(row["key"]), []).append(row)
     columns = ("value", "unit", "tag", "source")
     return [
-        {"key": key} | {name: _merged(row[name] for row in rows) for name in columns} for key, rows in found.items()
+        {"key": key} | {name: _merged(row.get(name, "") for row in rows) for name in columns}
+        for key, rows in found.items()
     ]
 
 

@@ -91,13 +91,6 @@ def hold(model: PoroModel, fields: Mapping[str, Field]) -> None:
     model.state.x.array[held] = exact[held]
 
 
-def field_of(model: PoroModel, name: str) -> Any:
-    """Displacement or a pressure of the present state as a function of its own."""
-    function = fem.Function(model.vector_space if name == "u" else model.collapsed[name][0])
-    function.x.array[:] = model.state.x.array[model.dofs[name]]
-    return function
-
-
 class ErrorNorm:
     """Relative error of a field in L2 or in the H1 seminorm, over the mesh or some of its regions."""
 

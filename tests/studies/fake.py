@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,16 @@ from studies.runfolder import RunFolder
 from studies.solver import Folders
 
 NAME = "tests.studies.fake:simulate_group"
+NOTED = "tests.studies.fake:simulate_noted"
 ML = 1e-6
 STEP = "BLOODPATCH_TEST_STEP"
 """Seconds that a step takes."""
 BULK = "BLOODPATCH_TEST_BULK"
 """Bytes of a file of fields."""
+ENTERED = "BLOODPATCH_TEST_ENTERED"
+"""Folder in which every rank that enters `simulate_noted` leaves a file."""
+LATE = 20.0
+"""Seconds that a rank waits for another one before it goes on alone."""
 
 IMPOSSIBLE, HARD, DEADLY, ENDLESS = 13, 14, 15, 16
 """Cannot be posed; fails after two steps on every rung; kills its process; takes for ever."""
@@ -128,6 +134,20 @@ def simulate_well(comm: Any, cases: Sequence[Case], folders: Folders) -> list[Ru
     for case, sink in zip(cases, sinks, strict=True):
         _simulate(case, sink, 0)
     return sinks
+
+
+def simulate_noted(comm: Any, cases: Sequence[Case], folders: Folders) -> list[RunFolder]:
+    """As `simulate_group`, and every rank that enters is known."""
+    (Path(os.environ[ENTERED]) / str(comm.rank)).touch()
+    return simulate_group(comm, cases, folders)
+
+
+def simulate_torn(comm: Any, cases: Sequence[Case], folders: Folders) -> list[RunFolder]:
+    """One rank fails while the first waits for it, if not for ever."""
+    if comm.rank == 1:
+        raise RuntimeError("lost a rank")
+    time.sleep(LATE)
+    return simulate_group(comm, cases, folders)
 
 
 def _first_time(sink: RunFolder) -> bool:

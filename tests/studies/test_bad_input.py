@@ -3,6 +3,7 @@
 import pytest
 
 from geometry import Anatomy, MeshSize, build_mesh, write_mesh
+from studies.bound import main as bound
 
 GOOD = '[[injection]]\nlevel = "L3/L4"\nvolume = "10 mL"\n'
 LEAK = '[[leak]]\nlevel = "L3/L4"\nsite = "dorsal"\n'
@@ -210,6 +211,10 @@ def test_what_a_mesh_of_ones_own_lacks_is_refused(text, said, verb, own_mesh, co
         (["--set", "injection.0.volume.x=5mL"], "is no table"),
         (["--set", "=5mL"], "KEY=VALUE"),
         (["--set", "injection.².volume=5mL"], "an index from 0 to 1"),
+        (["--set", f"injection.{'9' * 5000}.volume=5mL"], "an index from 0 to 1"),
+        (["--set", f"injection.0.volume={'9' * 5000}"], "the unit is missing"),
+        (["--set", f"solver.growth={'9' * 5000}"], "without unit from 1 to 4"),
+        (["--set", f"injection=[0x{'f' * 5000}]"], "a number of thousands of digits"),
         (["--ranks", "none"], "--ranks"),
         (["--bogus"], "--bogus"),
     ],
@@ -218,6 +223,7 @@ def test_run_refuses_options(arguments, said, command, case_file, tmp_path):
     called = command("run", case_file, "--out", tmp_path / "out", *arguments)
     assert (called.status, called.err.count("\n")) == (2, 1)
     assert said in called.err
+    assert len(called.err) < 400
     assert not (tmp_path / "out").exists()
 
 
@@ -227,6 +233,14 @@ def test_mesh_refuses_formats_before_it_makes_anything(name, said, command, case
     assert (called.status, called.err.count("\n")) == (2, 1)
     assert said in called.err
     assert not (tmp_path / "new").exists()
+
+
+def test_mesh_refuses_a_folder_before_it_makes_anything(command, case_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("studies.export.mesh_of", lambda case: pytest.fail("a mesh was made"))
+    (tmp_path / "spine.vtu").mkdir()
+    called = command("mesh", case_file, "--out", tmp_path / "spine.vtu")
+    assert (called.status, called.err.count("\n")) == (2, 1)
+    assert 'spine.vtu", a folder; allowed is a file' in called.err
 
 
 def test_mesh_refuses_a_tip_beside_a_narrower_sac_by_its_key(command, case_file, tmp_path):
@@ -362,3 +376,11 @@ def test_a_sweep_of_which_nothing_can_be_posed_is_refused(text, said, dry, comma
     assert (called.status, called.err.count("\n")) == (2, 1)
     assert said in called.err
     assert not out.exists()
+
+
+@pytest.mark.parametrize(("arguments", "said"), [([], "got 0 files"), (["nowhere.toml"], "no such file")])
+def test_bounds_are_those_of_a_case_file(arguments, said, capsys):
+    assert bound(arguments) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from studies.dryrun import Pilot, describe, estimate, pilot_case, run_pilot, steps_of
+from studies.dryrun import Pilot, describe, estimate, outputs_of, pilot_case, run_pilot, steps_of
 from studies.errors import InputError
+from studies.reading import validate_case
+from studies.resolve import resolve
 from studies.study import plan_study
 from studies.sweep import duration, prepare
 from tests.studies.fake import IMPOSSIBLE, NAME
@@ -193,9 +195,30 @@ def test_an_estimate_is_arithmetic_on_the_pilot(tmp_path):
     steps = sum(steps_of(members) for members in made.groups.values())
     said = estimate(made, Pilot(setup=100.0, step=10.0, memory=2**30, fields=1e6, row=100.0, rest=0.0), 1)
     assert f"about {duration(2 * 100.0 + 10.0 * steps)} with 1 path at a time" in said
-    assert f"{4 * 2 * 1e6 / 1e6:.3g}" in said  # four cases, two output times, a megabyte each
+    # four cases; nine output times of a megabyte each: baseline, five frames, end, 20 s later, end of the run
+    rows = sum(steps_of([case]) for case in made.cases) * 100.0
+    assert f", {(4 * 9 * 1e6 + rows) / 1e6:.3g} MB of disk," in said
     halved = estimate(made, Pilot(100.0, 10.0, 2**20, 1e6, 100.0, 0.0), 2)
     assert f"about {duration((2 * 100.0 + 10.0 * steps) / 2)} with 2 paths at a time" in halved
+
+
+@pytest.mark.parametrize(
+    ("change", "count"),
+    [
+        ({}, 9),
+        ({"time": {"follow_up": "3 h"}}, 10),  # 3 h after the beginning, too
+        ({"time": {"follow_up": "4 day"}}, 11),  # and 3 d
+        ({"time": {"follow_up": "10 s"}}, 8),  # nothing 20 s later
+        ({"time": {"follow_up": "20 s"}}, 8),
+        ({"injection": [{"level": "L3/L4", "volume": "0 mL"}]}, 3),  # the control: baseline, 20 s later, end
+        ({"injection": [{"level": "L3/L4", "volume": "5 mL"}] * 2}, 10),  # the end of each
+        ({"output": {"times": ["1 min"]}}, 2),
+        ({"output": {"times": ["0 s", "1 min"]}}, 2),
+    ],
+)
+def test_outputs_are_counted_as_the_solver_writes_them(change, count):
+    tree = {"injection": [{"level": "L3/L4", "volume": "10 mL"}], "time": {"follow_up": "10 min"}} | change
+    assert outputs_of(resolve(validate_case(tree))) == count
 
 
 def test_steps_are_counted_as_the_step_control_lays_them_out(tmp_path):

@@ -6,8 +6,7 @@ import meshio
 import numpy as np
 import pytest
 
-from fem.paths import INJECTION_FRAMES
-from fem.simulation import READ_OUTS
+from fem.quantities import INJECTION_FRAMES, READ_OUTS
 from studies.plot.axial import cuts
 from studies.plot.run import read_run
 from studies.reading import validate_case

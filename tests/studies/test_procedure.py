@@ -23,6 +23,7 @@ FACT = Fact(4, "item-04-fading-and-lasting", "", "clot_volume_mL", "3 day", "max
 
 def finished(folder, state="done"):
     folder.mkdir(parents=True)
+    (folder / "case.toml").touch()
     series = {"time_s": [0.0, 60.0, 259200.0], "clot_volume_mL": [0.0, 8.0, 2.0], "sac_area_min_ratio": [1.0, 0.5, 0.9]}
     pd.DataFrame(series).to_csv(folder / "series.csv", index=False)
     slices = pd.DataFrame(
@@ -91,6 +92,18 @@ def test_a_row_that_does_not_hold_stays_and_one_that_failed_says_so(tmp_path, mo
     assert table["value"].iloc[0] == pytest.approx(0.25)
     page = (tmp_path / "procedure.md").read_text(encoding="utf-8")
     assert "| 0.25 | 0 to 0.1 | does not hold |" in page
+
+
+def test_a_table_without_its_runs_is_not_written_over(tmp_path, command):
+    (tmp_path / "procedure.csv").write_text("as committed")
+    (tmp_path / "other").mkdir()
+    for folder, said in ((tmp_path, "none of the runs of the procedure"), (tmp_path / "nowhere", "no such folder")):
+        called = command("procedure", "--collect", "--out", folder)
+        assert (called.status, called.err.count("\n")) == (2, 1)
+        assert said in called.err
+    assert (tmp_path / "procedure.csv").read_text() == "as committed"
+    assert not (tmp_path / "procedure.md").exists()
+    assert not (tmp_path / "nowhere").exists()
 
 
 def test_a_failed_case_does_not_stop_the_others_and_an_interruption_does(tmp_path, monkeypatch):

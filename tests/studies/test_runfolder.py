@@ -10,10 +10,10 @@ from studies.errors import InputError
 from studies.files import locked
 from studies.reading import case_toml, read_case
 from studies.resolve import resolve
-from studies.runfolder import check_folder, read_status
+from studies.runfolder import check_folder, damage, read_status
 from studies.runner import run, usual_ranks
 from studies.solver import run_key
-from tests.studies.fake import NAME
+from tests.studies.fake import ENTERED, NAME, NOTED
 
 
 def test_run_folder_holds_every_file(case_file, tmp_path, capsys):
@@ -81,6 +81,32 @@ def test_a_damaged_run_is_computed_again(case_file, tmp_path):
     assert (out / "series.csv").read_bytes() == whole
 
 
+def test_pictures_and_notes_in_a_run_folder_may_change(case_file, tmp_path):
+    out = tmp_path / "out"
+    assert run(case_file, out, simulator=NAME) == 0
+    others = [out / name for name in ("figures/sagittal.svg", "paraview/views.vtu", "report.html", "notes.csv")]
+    for path in others:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("before")
+    (out / "status.json").unlink()  # as if it had been cut off
+    assert run(case_file, out, simulator=NAME) == 0
+    marks = read_status(out).files
+    assert set(marks) == {
+        "case.toml", "provenance.json", "summary.json", "series.csv", "profile.csv", "fields.pvd", "steps.jsonl",
+        *(f"fields/fields_0000_{region}.vtu" for region in ("epidural", "subarachnoid", "cord")),
+    }  # fmt: skip
+    # Older runs marked whatever lay there.
+    status = json.loads((out / "status.json").read_text())
+    status["files"] |= {str(path.relative_to(out)): {"bytes": 6} for path in others}
+    (out / "status.json").write_text(json.dumps(status))
+    for path in others[1:]:
+        path.write_text("drawn again")
+    others[0].unlink()
+    assert damage(out, read_status(out)) == ""
+    (out / "profile.csv").unlink()
+    assert damage(out, read_status(out)) == "profile.csv is missing"
+
+
 def test_a_failed_case_is_kept_and_computed_again(case_file, tmp_path, capsys):
     out = tmp_path / "out"
     slow = ["injection.0.rate=14 mL/min"]
@@ -118,6 +144,21 @@ def test_two_ranks_write_one_folder(case_file, tmp_path):
     rows = list(csv.DictReader((out / "series.csv").open()))
     assert len({row["time_s"] for row in rows}) == len(rows)
     assert not [path.name for path in out.iterdir() if path.name.startswith(".")]
+
+
+@pytest.mark.mpi
+def test_no_rank_begins_in_a_folder_that_another_run_holds(case_file, tmp_path, monkeypatch, capfd):
+    """There it would wait for the first one for ever."""
+    monkeypatch.setenv(ENTERED, str(tmp_path))
+    with locked(tmp_path / "out"):
+        assert run(case_file, tmp_path / "out", ranks=2, simulator=NOTED) == 2
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert "another run is writing there" in said
+    assert not (tmp_path / "0").exists()
+    assert not (tmp_path / "1").exists()
+    assert run(case_file, tmp_path / "out", ranks=2, quiet=True, simulator=NOTED) == 0
+    assert (tmp_path / "1").exists()
 
 
 def test_a_case_runs_on_two_ranks_where_they_have_a_core_each(monkeypatch):

@@ -1,5 +1,7 @@
 """Folders that are damaged, cut off, or links to somewhere else."""
 
+import contextlib
+import math
 import random
 import re
 import shutil
@@ -8,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from studies.compare import gather
 from studies.errors import InputError
 from studies.results import collect, table
 from studies.standing import case_states
@@ -26,8 +29,14 @@ def change(path: Path):
     path.write_bytes(bytes(data))
 
 
+def stray(path: Path):
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] + b"\xff\xfe" + data[len(data) // 2 :])
+
+
 DAMAGE = {
     "half a series": lambda run: cut(run / "series.csv"),
+    "two stray bytes in a series": lambda run: stray(run / "series.csv"),
     "half a summary": lambda run: cut(run / "summary.json"),
     "one bit of a profile": lambda run: change(run / "profile.csv"),
     "no summary": lambda run: (run / "summary.json").unlink(),
@@ -44,7 +53,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_a_damaged_folder_is_computed_again(name, tmp_path, inline):
+def test_a_damaged_folder_is_computed_again(name, tmp_path, inline, command):
     out = tmp_path / "out"
     made = plan(tmp_path)
     assert execute([prepare(made, out)], 1, simulator=NAME) == 0
@@ -52,12 +61,36 @@ def test_a_damaged_folder_is_computed_again(name, tmp_path, inline):
     runs = [case.path for case in case_states(out)]
     DAMAGE[name](runs[0])
     kept = (runs[1] / "status.json").stat().st_mtime_ns
+    assert "2 cases: 1 done, 1 " in command("status", out).out
+    with_numbers = [item for item in gather(out).study if math.isfinite(item.last("csf_pressure_mmHg"))]
+    assert [item.path for item in with_numbers if item.state == "done"] == [runs[1]]
     partial = collect(out)
     assert partial["state"][0] != "done"
     assert partial["csf_pressure_rise_mmHg"].isna()[0]
     assert execute([prepare(made, out)], 1, simulator=NAME) == 0
     pd.testing.assert_frame_equal(table(out).drop(columns="wall_time_s"), whole.drop(columns="wall_time_s"))
     assert (runs[1] / "status.json").stat().st_mtime_ns == kept
+
+
+@pytest.mark.parametrize("name", ["half a series", "two stray bytes in a series", "half a field"])
+def test_a_damaged_run_counts_as_damaged_wherever_it_is_read(name, tmp_path, inline, command, monkeypatch):
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **options: path.touch())
+    out = tmp_path / "out"
+    assert execute([prepare(plan(tmp_path), out)], 1, simulator=NAME) == 0
+    run = case_states(out)[0].path
+    DAMAGE[name](run)
+    assert "damaged: " in command("status", run).out
+    assert f"1 done, 1 started\n  {case_states(out)[0].name}: started: damaged: " in command("status", out).out
+    damaged, whole = gather(out).study
+    assert (damaged.path, damaged.state, whole.state) == (run, "started", "done")
+    assert damaged.reason.startswith("damaged: ")
+    assert math.isnan(damaged.at("csf_pressure_mmHg", 0.0))
+    assert math.isnan(damaged.number("csf_pressure_rise_mmHg"))
+    for verb in ("compare", "shares"):
+        called = command(verb, out)
+        assert called.status == 0, called.err
+    assert "damaged: " in (out / "comparison.html").read_text()
+    assert set(pd.read_csv(out / "shares.csv")["volume_mL"]) == {10.0}
 
 
 def some_damage(folder, choice):
@@ -97,6 +130,9 @@ def test_whatever_is_damaged_the_same_table_comes_of_it(tmp_path, inline, comman
             called = command(name, out)
             assert called.status in (0, 2), f"{what}: {called.err}"
             assert "Traceback" not in called.err, what
+        if "series.csv" in what:
+            with contextlib.suppress(InputError):
+                gather(out)
         assert execute([prepare(made, out, resume=True)], 1, resume=True, simulator=NAME) == 0, what
         pd.testing.assert_frame_equal(table(out).drop(columns="wall_time_s"), whole, obj=what)
         assert len(pd.read_csv(out / "results.csv")) == len(whole), what

@@ -68,6 +68,32 @@ def test_cores_and_control_group(monkeypatch, tmp_path):
     (tmp_path / "memory.max").write_text("1000\n")
     (tmp_path / "memory.current").write_text("400\n")
     monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "_OWN_CGROUP", tmp_path / "nowhere")
     assert memory.available() == 600
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.available() > 600
+
+
+def test_files_that_only_lie_in_memory_are_room(monkeypatch, tmp_path):
+    for name, text in {"max": "1000", "current": "900", "stat": "anon 100\ninactive_file 300\nactive_file 5"}.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    assert memory.available() == 400
+    (tmp_path / "memory.stat").write_text("of another kind\n")
+    assert memory.available() == 100
+
+
+def test_the_control_group_is_that_of_this_process_and_those_around_it(monkeypatch, tmp_path):
+    groups, own = tmp_path / "cgroup", tmp_path / "own"
+    monkeypatch.setattr(memory, "_CGROUP", groups)
+    monkeypatch.setattr(memory, "_OWN_CGROUP", own)
+    own.write_text("4:memory:/of/version/1\n0::/job/step\n")
+    for group, room in (("", 800), ("job", 600), ("job/step", 400), ("job/other", 100)):
+        (groups / group).mkdir(exist_ok=True)
+        (groups / group / "memory.max").write_text(f"{room}\n")
+        (groups / group / "memory.current").write_text("0\n")
+    assert memory.available() == 400
+    (groups / "job/step/memory.max").write_text("max\n")
+    assert memory.available() == 600
+    own.write_text("0::/not/seen/here\n")
+    assert memory.available() == 800

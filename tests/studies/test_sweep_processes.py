@@ -1,15 +1,22 @@
 """Cases that hang or kill their process, and a model that changes while it is swept."""
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
+
+import pytest
 
 from studies import pool
 from studies.launcher import Worker
+from studies.modelversion import ROOT
 from studies.results import table
 from studies.runfolder import read_status
 from studies.standing import case_states, counts
 from studies.sweep import execute, prepare
+from studies.worker import BAD_INPUT, STALE
 from tests.studies.fake import DEADLY_ONCE, ENDLESS, ENDLESS_ABOVE, ENDLESS_BELOW, ENDLESS_ONCE, NAME
 from tests.studies.sweeping import by_rate, plan
 
@@ -63,3 +70,91 @@ def test_a_changed_model_stops_the_sweep(tmp_path, inline, monkeypatch, capsys):
     assert "the model or a mesh file changed while the sweep ran" in capsys.readouterr().err
     assert counts(case_states(out)) == {"waiting": 2}
     assert execute([prepare(plan(tmp_path), out)], 1, simulator=NAME) == 0
+
+
+EDITED = """
+import sys
+from pathlib import Path
+from studies.sweep import execute, prepare
+from tests.studies.fake import simulate_group
+from tests.studies.sweeping import plan
+
+def simulate(comm, cases, folders):
+    sinks = simulate_group(comm, cases, folders)
+    with Path("{file}").open("a") as stream:
+        stream.write("{line}")
+    return sinks
+
+if __name__ == "__main__":
+    out = Path(sys.argv[1])
+    sys.exit(execute([prepare(plan(out.parent, (20, 30), ("5 mL",)), out)], 1, simulator="script:simulate"))
+"""
+EDITED_BACK = """
+import sys
+from pathlib import Path
+from studies.launcher import Launcher
+from studies.sweep import prepare
+from tests.studies.fake import NAME
+from tests.studies.sweeping import plan
+
+out, law, launcher = Path(sys.argv[1]), Path("fem/laws/smooth.py"), Launcher()
+prepare(plan(out.parent), out)
+planned = law.read_text()
+
+def status(path):
+    worker = launcher.start([str(out), path, "--simulator", NAME], out / "log")
+    while worker.status is None:
+        launcher.wait(0.1)
+    return worker.status
+
+law.write_text(planned + "added = 1")
+first = status("no path of this name")  # the launcher has imported the law as it is now
+law.write_text(planned)
+print(first, status("path-0001"))
+launcher.stop()
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """The packages, with model files of their own that may be edited."""
+    top = tmp_path / "checkout"
+    shutil.copytree(ROOT / "fem", top / "fem", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("geometry", "studies", "tests"):
+        (top / name).symlink_to(ROOT / name)
+    return top
+
+
+def called(checkout, script, out):
+    """A script that is run in a checkout, where it is a module for workers, too."""
+    (checkout / "script.py").write_text(script)
+    return subprocess.run(
+        [sys.executable, "script.py", str(out)],
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("fem/laws/smooth.py", "added = 1"),
+        ("fem/laws/smooth.py", "half a line ="),
+        ("fem/__init__.py", "MODEL_VERSION += '+'"),
+    ],
+)
+def test_a_model_that_is_edited_while_workers_run_stops_the_sweep(file, line, checkout, tmp_path):
+    out = tmp_path / "out"
+    swept = called(checkout, EDITED.format(file=file, line=line), out)
+    assert swept.returncode == 3, swept.stderr
+    assert "the model or a mesh file changed while the sweep ran" in swept.stderr
+    assert counts(case_states(out)) == {"done": 1, "waiting": 1}
+
+
+def test_a_worker_does_not_compute_with_laws_that_only_its_launcher_has_seen(checkout, tmp_path):
+    swept = called(checkout, EDITED_BACK, tmp_path / "out")
+    assert swept.stdout == f"{BAD_INPUT} {STALE}\n", swept.stderr

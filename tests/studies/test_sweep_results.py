@@ -13,6 +13,7 @@ import xarray as xr
 
 from studies import pool
 from studies.compute import compute
+from studies.files import locked
 from studies.modelversion import CONTENT, ROOT, content_hash
 from studies.reading import case_toml
 from studies.report import report
@@ -197,9 +198,9 @@ UNDER_MPIRUN = """
 import pathlib, sys
 from studies.cli import answer
 from studies.runner import run
-from tests.studies.fake import NAME
+case, out, simulator, *settings = sys.argv[1:]
 try:
-    sys.exit(run(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3:], simulator=NAME))
+    sys.exit(run(pathlib.Path(case), pathlib.Path(out), settings, simulator=simulator))
 except Exception as error:
     sys.exit(answer(error))
 """
@@ -212,9 +213,11 @@ def test_mpirun_of_the_users_own(tmp_path, case_file):
         pytest.skip("no mpirun on PATH")
     out = tmp_path / "out"
 
-    def call(*settings):
-        command = [mpirun, "-n", "3", sys.executable, "-c", UNDER_MPIRUN, str(case_file), str(out), *settings]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    def call(*settings, simulator=NAME):
+        script = [sys.executable, "-c", UNDER_MPIRUN, str(case_file), str(out), simulator, *settings]
+        return subprocess.run(
+            [mpirun, "-n", "3", *script], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        )
 
     refused = call("injection.0.volume=10")
     assert refused.returncode == 2
@@ -228,6 +231,13 @@ def test_mpirun_of_the_users_own(tmp_path, case_file):
     assert '"ranks": 3' in (out / "provenance.json").read_text()
     again = call()
     assert (again.returncode, again.stdout.count("finished already")) == (0, 1)
+    (out / "status.json").unlink()
+    with locked(out):
+        held = call()
+    assert (held.returncode, held.stderr.count("another run is writing there")) == (2, 1)
+    torn = call(simulator="tests.studies.fake:simulate_torn")
+    assert (torn.returncode, torn.stderr.count("lost a rank")) == (3, 1)
+    assert read_status(out) is None  # no rank has waited for the one that is lost, and gone on
 
 
 def test_a_case_of_a_sweep_is_the_case_alone(tmp_path):
