@@ -23,7 +23,7 @@ from studies.plot.style import GREY, LINES, colours, styled
 from studies.protocols import DISPLACED, STATIC_RISE, Outcome
 from studies.recorded import BETWEEN, Recorded, mesh_notes, step_notes, versions
 from studies.relief.data import relief_rows
-from studies.relief.figure import relief_figures
+from studies.relief.figure import COVERAGE, relief_figures
 from studies.relief.predicted import RISE
 from studies.resolve import end_of_injection
 from studies.spinalshare import applies, at_shares, ratios, version_note
@@ -67,7 +67,8 @@ def draw(comparison: Comparison, folder: Path) -> list[Drawn]:
         if comparison.relief:
             ran = comparison.relief_runs
             for name, (figure, words) in relief_figures(comparison.relief, relief_rows()).items():
-                made.append((name, f"{words}{share_words(ran) if name == 'relief' else ''}", figure, ran, ""))
+                shifted = "Markers of one place stand beside each other, to its left." if name == COVERAGE.name else ""
+                made.append((name, f"{words}{share_words(ran) if name == 'relief' else ''}", figure, ran, shifted))
         for name, caption, figure, runs, more in made:
             how = {"mesh": mesh_notes(runs), "steps in time": step_notes(runs)}
             told = (
