@@ -18,10 +18,10 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from fem.arrays import Array
-from fem.parameters import Injection, Materials
+from fem.parameters import MMHG, Injection, Materials
 from fem.species import SpeciesTransport
 
-RESORBING_RISE = 133.322387415
+RESORBING_RISE = 1.0 * MMHG
 """Rise of the epidural pressure from which resorption has its full rate [Pa]; assumed."""
 
 LEAST_REST = 0.4

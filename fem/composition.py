@@ -158,6 +158,8 @@ class Composition:
         The dura's tension in the healthy state is Laplace's: transmural pressure times radius of the section around it,
         half of that with the mean radius along it, as in a closed tube. The first goes with the pressure;
         the second stays, since the sac is held at its ends. Sleeves carry none, and have a law of their own.
+        The mean radius is that of the slabs, long and short ones alike, those below the sac's end (radius 0) included:
+        in default windows .90 (S1/S2) to 1.02 (T12/L1) of the mean over the sac's length, .95 at L3/L4.
         In the linear mode, which knows no way from there to the patient's baseline, it is that of the baseline.
         """
         spine, materials = self.spine, self.materials

@@ -18,6 +18,7 @@ from fem.arrays import Array
 from fem.clot import Contents, Injectate
 from fem.compartments import Compartment, CraniospinalCompartment
 from fem.forms import compile_form, integrate
+from fem.laws.mobility import SwellingMobility
 from fem.leak import Leaks, Openness, drop_form
 from fem.needle import needle_table, pressure_drop
 from fem.parameters import Injection, PatchParameters
@@ -189,8 +190,9 @@ class Course:
 
     def mobility_change(self) -> float:
         """Factor by which a step changes the epidural mobility most [1]; the step itself took that of its beginning."""
-        growth = self.model.parameters.materials.fat.mobility.growth
-        return float(np.exp(growth * np.abs(self.transport.swelling()).max(initial=0.0)))
+        law = self.model.epidural.mobility  # the model's own: the linear mode has no growth, whatever the table says
+        assert isinstance(law, SwellingMobility)
+        return float(np.exp(float(law.growth.value) * np.abs(self.transport.swelling()).max(initial=0.0)))
 
     def compartments(self) -> dict[str, Compartment]:
         """Compartments whose pressure a step finds; not the cranial one where pressure is switched off."""

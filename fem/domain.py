@@ -130,8 +130,21 @@ class Domain:
             comm: communicator.
             model: ``gmsh.model`` on rank 0; not looked at elsewhere.
             dim: 2 for a plane mesh.
+
+        Raises:
+            ModelError: no mesh in it, or none with physical groups; on every rank.
         """
-        return cls.from_arrays(comm, *comm.bcast(_gmsh_arrays(model, dim) if comm.rank == 0 else None))
+        found: Any = None
+        reason, cause = "", None
+        if comm.rank == 0:
+            try:
+                found = _gmsh_arrays(model, dim)
+            except Exception as error:  # Gmsh has one kind for all; raised here alone, the other ranks would wait
+                reason, cause = str(error), error
+        found, reason = comm.bcast((found, reason))
+        if found is None:
+            raise ModelError(f"the Gmsh model gives no mesh: {reason}") from cause
+        return cls.from_arrays(comm, *found)
 
     def measure(self, names: str | Sequence[str]) -> Any:
         """Surface measure of one or more named surfaces.
@@ -197,7 +210,14 @@ def _look_up(known: Array, value: Array, wanted: Array) -> Array:
 
 
 def _gmsh_arrays(model: Any, dim: int) -> tuple[Any, ...]:
-    """Arguments of ``Domain.from_arrays`` from the physical groups of a Gmsh model."""
+    """Arguments of ``Domain.from_arrays`` from the physical groups of a Gmsh model.
+
+    Raises:
+        ModelError: it has no physical groups for regions or for surfaces.
+    """
+    for at, what in ((dim, "regions"), (dim - 1, "surfaces")):
+        if not model.getPhysicalGroups(at):
+            raise ModelError(f"it has no physical groups of dimension {at}, which say its {what}")
     tags, coordinates, _ = model.mesh.getNodes()
     place = np.zeros(int(tags.max()) + 1, dtype=np.int64)
     place[tags.astype(np.int64)] = np.arange(len(tags))

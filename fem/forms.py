@@ -104,5 +104,9 @@ def assemble_into(vector: Any, form: Any) -> None:
 
 
 def integrate(form: Any, comm: MPI.Comm) -> float:
-    """Assemble a compiled scalar form and sum it over ranks: the only way in which this project integrates."""
+    """Assemble a compiled scalar form and sum it over ranks.
+
+    What is wanted by cell, slab or vertex is assembled as a vector instead and summed where it is needed
+    (:class:`~fem.observe.Observer`, :class:`~fem.species.SpeciesTransport`).
+    """
     return float(np.real(comm.allreduce(fem.assemble_scalar(form), op=MPI.SUM)))

@@ -1,8 +1,12 @@
-"""The linear mode: small strain about the patient's baseline, every law exchanged for its limit there.
+"""The linear mode: small strain about the patient's baseline, laws exchanged for their limits there.
 
 What an injection does first is what the limits keep: veins and foramina give way with the slope that they have above
 the baseline, a dura that is slack at the baseline is slack for good, and carries compression where it is taut.
-Volumes for which that holds are small; superposition holds exactly (saline, no leak).
+Volumes for which that holds are small. Fibres in the volume (ligaments, roots) are no limit: they keep their full
+modulus, in tension and in compression, where the toe of their law has no slope at zero strain.
+
+Superposition holds exactly where what is injected flows as the patient's own fluid does: as viscous as CSF, not
+resorbed, without clot or leak.
 """
 
 from __future__ import annotations
@@ -60,10 +64,13 @@ class GivingVeins(SaturatingVeins):
 
 @dataclass(frozen=True)
 class OpenForamen(StarlingForamen):
-    """A foramen that is open, and lets in below its opening pressure what it lets out above."""
+    """A foramen that is open at the baseline, and lets in below it what it lets out above: it has no opening pressure.
+
+    With one, fluid would flow in at the baseline, and nothing would be at rest there.
+    """
 
     def rate(self, pressure: Any) -> Any:  # noqa: D102
-        return self.conductance * (pressure - self.opening_pressure)
+        return self.conductance * pressure
 
 
 def linear_limit(materials: Materials) -> Materials:

@@ -47,7 +47,8 @@ SHIFT_VOLUME = 1e-11
 """Volume that a change of posture may leave out of balance [m^3]: round-off of what flows in the sac meanwhile."""
 
 FLOOR_SHARE = 0.5
-"""Share of the baseline's height above the reference pressure below which the capacity stays constant [1]."""
+"""Share of the baseline's height above the reference pressure below which the craniospinal capacity stays what it is
+there [1]; assumed: the pressure-volume index would make a flaccid system infinitely compliant."""
 
 BOLUS = 1e-6
 """Volume of the bolus that measures the compliance of the window [m^3]."""

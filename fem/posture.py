@@ -7,6 +7,10 @@ Equal columns inside and outside load nothing.
 
 The venous pressure against which CSF is absorbed falls by as much as the cranial pressure of that patient at the shift,
 so that whoever does not leak stays in equilibrium.
+
+The columns weigh on the sac of the window and, in sum, on that above it (:func:`_beyond`). On the sac below a caudal
+cut they do not: upright it does not fill, and the cranial pressure falls too little. A window that reaches the sac's
+end, such as one down to S2, has nothing below.
 """
 
 from __future__ import annotations
@@ -224,7 +228,10 @@ def _tilt(model: PatchModel, posture: Posture, time: float) -> None:
 
 
 def _beyond(model: PatchModel, posture: Posture) -> float:
-    """CSF that the spine cranial to the window takes up at the shift [m^3], at the window's compliance per length."""
+    """CSF that the spine cranial to the window takes up at the shift [m^3], at the window's compliance per length.
+
+    What the columns load the sac caudal to the window with is left out, see the module.
+    """
     spine, density = model.spine, model.parameters.materials.density
     length = spine.continuation["cranial"].sac_length
     if length <= 0 or posture.up != UP:

@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from scipy.optimize import brentq
 
 from fem.errors import ModelError
-from fem.parameters import Csf
-
-MMHG = 133.322387415
+from fem.parameters import MMHG, Csf
 
 RESTING_EPIDURAL = 4.7 * MMHG
 """Resting lumbar epidural pressure [Pa]; IJOA 1993, n = 50 (6.4 cmH2O)."""

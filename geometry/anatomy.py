@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .arrays import FloatArray
-from .errors import AnatomyError
+from .errors import AnatomyError, nearest
 from .limits import check_figures
 from .tables import (
     DATA,
@@ -139,12 +138,12 @@ class Anatomy:
     def interspace_index(self, interspace: str) -> int:
         """Index of an interspace, cranial to caudal."""
         if interspace not in self.interspaces:
-            raise AnatomyError(f"interspace {interspace!r} is unknown{_nearest(interspace, self.interspaces)}")
+            raise AnatomyError(f"interspace {interspace!r} is unknown{nearest(interspace, self.interspaces)}")
         return self.interspaces.index(interspace)
 
     def _level_index(self, level: str) -> int:
         if level not in self.levels:
-            raise AnatomyError(f"level {level!r} is unknown{_nearest(level, self.levels)}")
+            raise AnatomyError(f"level {level!r} is unknown{nearest(level, self.levels)}")
         return self.levels.index(level)
 
     def span_levels(self, span: tuple[str, str]) -> tuple[str, ...]:
@@ -210,23 +209,18 @@ class Anatomy:
         return anatomical_tip(self, interspace, approach, side, offset)
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
-
-
 def _apply(
     overrides: Mapping[str, Mapping[str, float]], levels: tuple[str, ...], figures: Figures, sources: Sources
 ) -> None:
     interspaces = interspaces_of(levels)
     for place, quantities in overrides.items():
         if place not in levels and place not in interspaces:
-            raise AnatomyError(f"level {place!r} is unknown{_nearest(place, (*levels, *interspaces))}")
+            raise AnatomyError(f"level {place!r} is unknown{nearest(place, (*levels, *interspaces))}")
         known = LEVEL_QUANTITIES if place in levels else INTERSPACE_QUANTITIES
         before = {name: figures[place, name] for name in known}
         for name, value in quantities.items():
             if name not in known:
-                raise AnatomyError(f"{place}: quantity {name!r} is unknown{_nearest(name, known)}")
+                raise AnatomyError(f"{place}: quantity {name!r} is unknown{nearest(name, known)}")
             if not math.isfinite(value):
                 raise AnatomyError(f"{place}: {name} is {value}, it must be positive and finite")
             if name in ("cord_ap", "cord_trans") and math.isnan(figures[place, name]):

@@ -197,6 +197,5 @@ def _continuation(anatomy: Anatomy, low: float, high: float) -> Continuation:
         epidural_length=length,
         epidural_area=epidural,
         sac_length=sac_length,
-        sac_area=float(np.trapezoid(sac, z)) / sac_length if sac_length > 0.0 else 0.0,
         foramina=2 * count,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import tempfile
@@ -50,7 +51,7 @@ def mesh_key(
     sources: Sequence[Source] = (),
     refine_radius: float = REFINE_RADIUS,
 ) -> str:
-    """Hash of all inputs of a mesh and of the code that makes it."""
+    """Hash of all inputs of a mesh, of the code that makes it and of the version of Gmsh, which meshes its section."""
     counts = asdict(size)
     counts.pop("name")
     inputs = {
@@ -67,6 +68,7 @@ def mesh_key(
         ],
         "refine_radius": repr(float(refine_radius)),
         "code": _code_hash(),
+        "gmsh": _gmsh_version(),
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
@@ -77,6 +79,17 @@ def _code_hash() -> str:
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+@cache
+def _gmsh_version() -> str:
+    """Version of Gmsh, as its package says: to load the library takes longer than to read a mesh."""
+    try:
+        return importlib.metadata.version("gmsh")
+    except importlib.metadata.PackageNotFoundError:
+        import gmsh
+
+        return str(gmsh.__version__)
 
 
 def cached_mesh(

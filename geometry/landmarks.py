@@ -9,7 +9,8 @@ import numpy as np
 
 from .arrays import FloatArray
 from .errors import AnatomyError
-from .regions import Subregion
+from .regions import Subregion, foramen_name
+from .tables import read_shape
 
 if TYPE_CHECKING:
     from .anatomy import Anatomy
@@ -137,7 +138,9 @@ def mesh_tip(
     corner = mesh.points[mesh.cells[mesh.subregion == subregion]]
     heights = corner[:, :, 2]
     if approach == FORAMINAL:
-        name = next(n for n in mesh.foramina if n.split("_")[1] == interspace.replace("/", "") and n.endswith(side))
+        name = foramen_name(interspace, side)
+        if name not in mesh.surfaces:
+            raise AnatomyError(f"{interspace}: the mesh has no foramen on the {side}")
         face = mesh.points[np.unique(mesh.facets[mesh.facet_tag == mesh.surfaces[name]])]
         near = (heights.max(axis=1) >= face[:, 2].min()) & (heights.min(axis=1) <= face[:, 2].max())
     else:
@@ -153,7 +156,7 @@ def mesh_tip(
         lateral = 0.5 * (np.abs(corner[:, :, 0]).min() + reach) + offset
         goal = np.array([outward * lateral, face[:, 1].mean(), z - 0.25 * np.ptp(face[:, 2])])
     else:
-        usual = 5.0e-3 if approach == INTERLAMINAR else 0.5 * reach
+        usual = read_shape()[0].paramedian_offset if approach == INTERLAMINAR else 0.5 * reach
         distance = abs(outward) * (offset or usual) if approach == INTERLAMINAR else usual + offset
         if not 0.0 <= distance <= reach:
             raise AnatomyError(f"{interspace}: a tip {1e3 * distance:.1f} mm from the midline is outside its subregion")

@@ -34,14 +34,13 @@ class Continuation:
 
     Attributes:
         epidural_length: length of canal left out, m; epidural_area: its mean epidural area, m2.
-        sac_length: length of sac left out, m; sac_area: its mean area with its content, m2.
+        sac_length: length of sac left out, m.
         foramina: number of foramina left out, both sides counted.
     """
 
     epidural_length: float = 0.0
     epidural_area: float = 0.0
     sac_length: float = 0.0
-    sac_area: float = 0.0
     foramina: int = 0
 
 
@@ -98,11 +97,6 @@ class SpineMesh:
         names = [name for name in self.surfaces if name.startswith(FORAMEN_PREFIX)]
         return sorted(names, key=lambda name: (order.get(name.split("_")[1], len(order)), name))
 
-    @property
-    def representative_length(self) -> float:
-        """Cube root of the mean cell volume, m: the h of a grid-convergence index."""
-        return float(np.cbrt(self.volumes.sum() / len(self.cells)))
-
     def region_volumes(self) -> dict[Region, float]:
         """Volume of each region, m3."""
         return {member: float(self.volumes[self.region == member].sum()) for member in Region}
@@ -126,9 +120,7 @@ class SpineMesh:
             measure="mean ratio",
             minimum=float(ratio[worst]),
             percentiles={p: float(np.percentile(ratio, p)) for p in PERCENTILES},
-            worst_cell=worst,
             worst_point=(x, y, z),
-            worst_subregion=Subregion(int(self.subregion[worst])).name,
             least_volume=float(self.volumes.min()),
             largest_dihedral=float(dihedral_angles(self.points, self.cells).max()),
         )

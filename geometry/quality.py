@@ -24,7 +24,7 @@ class QualityReport:
         measure: name of the measure.
         minimum: smallest value.
         percentiles: value by percentile.
-        worst_cell: index of the worst cell; worst_point: its centroid (m), worst_subregion: its subregion's name.
+        worst_point: centroid of the worst cell, m.
         least_volume: smallest cell volume, m3.
         largest_dihedral: largest dihedral angle (rad); slivers are near pi.
     """
@@ -32,9 +32,7 @@ class QualityReport:
     measure: str
     minimum: float
     percentiles: dict[float, float]
-    worst_cell: int
     worst_point: tuple[float, float, float]
-    worst_subregion: str
     least_volume: float
     largest_dihedral: float
 

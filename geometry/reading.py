@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import io
 import re
 from dataclasses import dataclass
@@ -12,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from .anatomy import Anatomy
+from .anatomy import CONUS_INTERSPACE, Anatomy
 from .arrays import BoolArray, FloatArray, IntArray, NameArray
 from .build import continuations, level_of, slab_of
-from .errors import MeshError
+from .errors import MeshError, nearest
 from .exchange import MILLIMETRES_PER_METRE, REGION_PREFIX, SURFACE_PREFIX, region_names
 from .mesh import SpineMesh
 from .partition import Partition
@@ -28,7 +27,6 @@ LEAST_LENGTH, LARGEST_LENGTH = 5.0e-3, 1.5
 _FORAMEN = re.compile(rf"{FORAMEN_PREFIX}([CTLS]\d+)([CTLS]\d+)_(left|right)")
 _CUTS = tuple(f"{CUT_PREFIX}{end}_{region}" for end in ("cranial", "caudal") for region in region_names())
 _NEEDED_SURFACES = (DURA, PIA, BONE, "cut_cranial_epidural", "cut_cranial_subarachnoid", "cut_caudal_epidural")
-_LAST_CORD_INTERSPACES = ("L1/L2",)
 
 
 @dataclass(frozen=True)
@@ -174,7 +172,7 @@ def _regions(raw: _Raw) -> IntArray:
     known = region_names()
     for name in sorted({str(name) for name in raw.cell_names}):
         if name and name not in known:
-            raise MeshError(f"region {name!r} is unknown{_nearest(name, known)}")
+            raise MeshError(f"region {name!r} is unknown{nearest(name, known)}")
     region = np.array([int(known.get(name, 0)) for name in raw.cell_names])
     if not region.any():
         raise MeshError(f"mesh has no named regions; it needs {', '.join(known)}")
@@ -222,9 +220,9 @@ def _check_names(raw: _Raw, region: IntArray, interspaces: list[str]) -> None:
     present = {str(name) for name in raw.facet_names}
     known = {DURA, PIA, BONE, *_CUTS} | {foramen_name(i, side) for i in interspaces for side in SIDES}
     for name in sorted(present - known):
-        raise MeshError(f"surface {name!r} is unknown{_nearest(name, sorted(known))}")
+        raise MeshError(f"surface {name!r} is unknown{nearest(name, sorted(known))}")
     standard = Anatomy.from_table().interspaces
-    conus = standard.index(_LAST_CORD_INTERSPACES[0])
+    conus = standard.index(CONUS_INTERSPACE)
     begins_below = all(name in standard and standard.index(name) >= conus for name in interspaces)
     has_cord = bool((region == Region.CORD).any())
     if not has_cord and not begins_below:
@@ -300,8 +298,3 @@ def _check_frame(raw: _Raw, interspaces: dict[str, float]) -> None:
         left, right = (foramen_name(interspace, side) for side in SIDES)
         if {left, right} <= {str(n) for n in raw.facet_names} and mean(left, 0) <= mean(right, 0):
             raise MeshError(f"{left} lies to the right of {right}; x must point left")
-
-
-def _nearest(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

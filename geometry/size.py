@@ -101,8 +101,3 @@ class MeshSize:
             fine_length=_FINE_OVER_REFERENCE * length,
             name=name or f"{1e3 * length:g} mm",
         )
-
-    @property
-    def circumference(self) -> int:
-        """Divisions of the whole circumference of sac and canal."""
-        return 2 * (self.dorsal + 2 * self.flank + self.sleeve + self.ventral)

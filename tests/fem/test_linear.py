@@ -11,10 +11,10 @@ from mpi4py import MPI
 
 from fem.errors import ValidityError
 from fem.laws.fibres import Surface
-from fem.linear import LinearisedMembrane
+from fem.linear import LinearisedMembrane, linear_limit
 from fem.parameters import MMHG, Csf, Injection, Materials, PatchParameters, TimeControl
 from fem.paths import simulate
-from fem.simulation import build_model
+from fem.simulation import MOBILITY_CHANGE, Simulation, build_model
 from geometry import Anatomy, MeshSize, Source, cached_mesh
 
 ML = 1e-6
@@ -48,22 +48,28 @@ def spine():
     return cached_mesh(anatomy, ("L2", "L4"), MeshSize.named("draft"), sources=[Source(anatomy.needle_tip("L3/L4"))])
 
 
-@pytest.fixture(scope="module")
-def run(spine):
-    """Rows of an injection of saline in ten seconds, and how it ended."""
+def saline(volume):
+    """The patient and a volume of saline that is injected in ten seconds."""
     csf = Csf(4.4 * MMHG, 25.9 * ML, 0.0, 8.6 * MMHG / ML * 60, 0.3 * ML / 60)
-    models = []
+    injection = Injection("L3/L4", volume, volume / 10.0, material="saline")
+    # as viscous as CSF and not taken up, or what is injected changes how the rest flows
+    tissues = Materials.from_table({"saline.viscosity": 8e-4, "resorption.rate": 0.0})
+    return PatchParameters(tissues, csf, (injection,), TimeControl(follow_up=20.0), linear=True)
+
+
+@pytest.fixture(scope="module")
+def model(spine):
+    return build_model(MPI.COMM_WORLD, spine, saline(1 * ML))
+
+
+@pytest.fixture(scope="module")
+def run(model):
+    """Rows of an injection of saline in ten seconds, and how it ended."""
 
     def call(volume):
-        injection = Injection("L3/L4", volume, volume / 10.0, material="saline")
-        # as viscous as CSF and not taken up, or what is injected changes how the rest flows
-        tissues = Materials.from_table({"saline.viscosity": 8e-4, "resorption.rate": 0.0})
-        parameters = PatchParameters(tissues, csf, (injection,), TimeControl(follow_up=20.0), linear=True)
-        if not models:
-            models.append(build_model(MPI.COMM_WORLD, spine, parameters))
         rows = Rows()
         with contextlib.suppress(ValidityError):  # told to the sink, too
-            simulate(models[0], parameters, rows)
+            simulate(model, saline(volume), rows)
         return rows
 
     return call
@@ -88,6 +94,21 @@ def test_the_limit_of_the_dura_is_the_slope_of_its_law(tension):
     linear = slope(LinearisedMembrane(**vars(law)))
     assert abs(finite).max() > 0
     np.testing.assert_allclose(linear, finite, atol=1e-9 * abs(finite).max())
+
+
+@pytest.mark.parametrize("opening", [0.0, 400.0])
+def test_an_open_foramen_lets_nothing_through_at_the_baseline(opening):
+    foramen = linear_limit(Materials.from_table({"foramina.opening_pressure": opening})).foramina
+    assert foramen.rate(0.0) == 0.0
+    assert foramen.rate(-100.0) == -foramen.rate(100.0) == -100.0 * foramen.conductance
+
+
+def test_a_mobility_that_does_not_grow_refuses_no_step(model):
+    simulation = Simulation(model, saline(60 * ML))
+    simulation.step(1.0)
+    swelling = abs(simulation.course.transport.swelling()).max()
+    assert Materials.from_table().fat.mobility.growth * swelling > np.log(MOBILITY_CHANGE)
+    assert simulation.course.mobility_change() == 1.0
 
 
 def test_superposition(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,9 @@ def test_an_unwritable_folder_is_no_error(anatomy: Anatomy, tmp_path: Path, monk
     assert len(cached_mesh(anatomy, SPAN, MeshSize.named("default")).cells) > 0
 
 
-def test_the_key_depends_on_every_input_but_not_on_the_size_s_name(anatomy: Anatomy) -> None:
+def test_the_key_depends_on_every_input_but_not_on_the_size_s_name(
+    anatomy: Anatomy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     size = MeshSize.named("default")
     base = mesh_key(anatomy, SPAN, size, [0.12])
     assert base == mesh_key(Anatomy.from_table(), SPAN, MeshSize.from_length(4.0e-3, "mine"), [0.12])
@@ -82,4 +85,16 @@ def test_the_key_depends_on_every_input_but_not_on_the_size_s_name(anatomy: Anat
         mesh_key(anatomy, SPAN, size, [0.121]),
         mesh_key(anatomy, SPAN, size, [0.12], refine_radius=0.02),
     }
-    assert len(others | {base}) == 6
+    monkeypatch.setattr(geometry.cache, "_gmsh_version", lambda: "another")
+    others.add(mesh_key(anatomy, SPAN, size, [0.12]))
+    assert len(others | {base}) == 7
+
+
+def test_the_version_of_gmsh_is_known_without_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_package(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    version = geometry.cache._gmsh_version.__wrapped__
+    assert version()
+    monkeypatch.setattr(importlib.metadata, "version", no_package)
+    assert version()[0].isdigit()

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from geometry import APPROACHES, Anatomy, AnatomyError, SpineMesh, Subregion
+import geometry.landmarks
+from geometry import APPROACHES, Anatomy, AnatomyError, SpineMesh, Subregion, foramen_name
 from geometry.landmarks import _inside
 
 PLACES = [(a, s) for a in APPROACHES for s in ("midline", "left", "right") if a == "interlaminar" or s != "midline"]
@@ -68,6 +69,25 @@ def test_left_and_right_tips_are_mirror_images(anatomy: Anatomy) -> None:
 def test_impossible_tips_are_refused(anatomy: Anatomy, arguments: tuple, message: str) -> None:
     with pytest.raises(AnatomyError, match=message):
         anatomy.needle_tip(*arguments)
+
+
+def test_a_paramedian_tip_of_a_mesh_without_anatomy_is_as_far_beside_the_midline_as_the_table_says(
+    lumbar: SpineMesh, anatomy: Anatomy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mesh = replace(lumbar, anatomy=None)
+    assert mesh.needle_tip("L3/L4", side="left").point[0] == pytest.approx(anatomy.shape.paramedian_offset)
+    other = replace(anatomy.shape, paramedian_offset=4e-3)
+    monkeypatch.setattr(geometry.landmarks, "read_shape", lambda: (other, {}))
+    assert mesh.needle_tip("L3/L4", side="left").point[0] == pytest.approx(4e-3)
+
+
+def test_a_mesh_with_a_foramen_on_one_side_only_has_a_tip_on_that_side_alone(lumbar: SpineMesh) -> None:
+    name = foramen_name("L3/L4", "right")
+    surfaces = {other: tag for other, tag in lumbar.surfaces.items() if other != name}
+    mesh = replace(lumbar, anatomy=None, surfaces=surfaces)
+    assert mesh.needle_tip("L3/L4", "foraminal", "left").point[0] > 0.0
+    with pytest.raises(AnatomyError, match="L3/L4: the mesh has no foramen on the right"):
+        mesh.needle_tip("L3/L4", "foraminal", "right")
 
 
 def test_a_mesh_without_anatomy_refuses_an_interspace_it_does_not_have(lumbar: SpineMesh) -> None:
