@@ -248,17 +248,12 @@ def _spread(members: Sequence[Held], rows: Sequence[ReliefRow], predicted: Axis 
         alike = where is not None and math.isclose(where[1], where[2]) and not item.row.control_kind
         if where is not None and (alike or not where[3]):
             bars.setdefault((round(where[1], 6), round(where[2], 6)), []).append((item.row.row_id, where[0]))
-    right = predicted.right if predicted and predicted.right else 0.0
-    return {
-        name: middle
-        + (
-            BESIDE * (high - low) * TURNS[index % len(TURNS)]
-            if high > low
-            else POINT * right * POINT_TURNS[index % len(POINT_TURNS)]
-        )
-        for (low, high), group in bars.items()
-        for index, (name, middle) in enumerate(group)
-    }
+    point = POINT * (predicted.right or 0.0) if predicted else 0.0
+    places = {}
+    for (low, high), group in bars.items():
+        apart, turns = (BESIDE * (high - low), TURNS) if high > low else (point, POINT_TURNS)
+        places |= {name: middle + apart * turns[index % len(turns)] for index, (name, middle) in enumerate(group)}
+    return places
 
 
 def _place(item: Held, rows: Sequence[ReliefRow], predicted: Axis | None) -> tuple[float, float, float, bool] | None:

@@ -1,52 +1,14 @@
-import itertools
 import math
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
-from scipy import stats
 
-from studies.case import Case, MeshSection
-from studies.plot.style import styled
+from studies.case import MeshSection
 from studies.protocols import Outcome
-from studies.relief.data import primary, relief_rows
-from studies.relief.figure import (
-    COVERAGE,
-    DURATION,
-    POINT,
-    RISE,
-    ROOM,
-    SHARE_BAR,
-    _spread,
-    relief_figure,
-    relief_figures,
-)
+from studies.relief.data import primary
 from studies.relief.predicted import hold, predict, stated_range, usable, volume_range
 from studies.relief.table import POOLED, explained, intervals, pairs, row_table, strata, stratum_table
-from studies.spinalshare import ratios
-
-ROWS = relief_rows()
-BY_NAME = {row.row_id: row for row in ROWS}
-
-
-def run(level: str, volume: float, rise: float, patient: str = "pdph", **summary: float) -> Outcome:
-    case = Case.model_validate({"patient": patient, "injection": [{"level": level, "volume": f"{volume} mL"}]})
-    values = {"csf_pressure_rise_mmHg": rise, "csf_pressure_half_decay_s": 600.0} | summary
-    return Outcome(case, Path("x"), "done", "", dict(values), pd.DataFrame())
-
-
-def leaking(patient: str, level: str, leak: str, volume: float = 20.0, **summary: float) -> Outcome:
-    tree = {"patient": patient, "injection": [{"level": level, "volume": f"{volume} mL"}]}
-    case = Case.model_validate(tree | {"leak": [{"level": leak, "site": "dorsal"}]})
-    values = {"csf_pressure_rise_mmHg": 99.0, "csf_pressure_half_decay_s": 600.0} | summary
-    covered = summary.get("leak_coverage", math.nan)
-    series = pd.DataFrame({"time_s": [0.0, 60.0, 600.0], "leak_coverage": [0.0, covered, covered]})
-    return Outcome(case, Path("x"), "done", "", dict(values), series)
-
-
-RUNS = [run(level, v, slope * v) for level, slope in (("L2/L3", 0.2), ("L3/L4", 0.4)) for v in (10.0, 20.0, 30.0)]
+from tests.studies.relieving import BY_NAME, ROWS, RUNS, leaking, run
 
 
 def test_a_reported_volume_is_predicted_at_that_volume_over_the_levels():
@@ -229,56 +191,6 @@ def test_each_syndrome_and_window_has_its_own_line():
     )
 
 
-@pytest.mark.parametrize("runs", [RUNS, []])
-def test_figure_shows_every_row_once(runs, tmp_path):
-    held = hold(ROWS, runs)
-    with styled():
-        figure, caption = relief_figure(held, ROWS)
-        figure.savefig(tmp_path / "relief.png")
-    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
-    for number, item in enumerate(held, 1):
-        assert any(f"{number} {item.row.name}" in text for text in texts)
-        shown = sum(text == str(number) for text in texts)
-        skipped = sum(str(number) in text.split(": ")[-1].split(", ") for text in texts if "no prediction" in text)
-        assert shown + skipped == 1, number
-    assert "cannot be told" in caption
-    assert ("no predictions" in caption) == (not runs)
-
-
-def test_markers_of_unreported_volumes_make_no_trend():
-    for runs in (RUNS, []):
-        members = [item for item in hold(ROWS, runs) if item.row.syndrome == "SIH" and item.row.window == "unclear"]
-        places = _spread(members, ROWS, RISE if runs else None)
-        assert len(places) >= 6
-        by_relief = sorted((item for item in members if item.row.row_id in places), key=lambda i: i.row.relief_pct)
-        shifts = [places[item.row.row_id] for item in by_relief]
-        steps = [b - a for a, b in itertools.pairwise(shifts)]
-        assert any(step > 0 for step in steps)
-        assert any(step < 0 for step in steps)
-        assert abs(stats.spearmanr(range(len(shifts)), shifts).statistic) < 0.5
-
-
-def test_relief_is_also_drawn_against_duration_and_coverage_where_they_are_predicted():
-    half = {"csf_pressure_half_decay_s": 300.0}
-    covered = leaking("pdph", "L3/L4", "L3/L4", csf_pressure_rise_mmHg=4.0, leak_coverage=0.8, **half)
-    held = hold(ROWS, [covered])
-    with styled():
-        drawn = relief_figures(held, ROWS)
-        assert set(relief_figures(hold(ROWS, RUNS), ROWS)) == {"relief", "relief_duration"}
-    assert set(drawn) == {"relief", "relief_duration", "relief_coverage"}
-    paech = next(item for item in held if item.row.row_id == "paech-20")
-    assert paech.coverage == pytest.approx(0.8)
-    figure, caption = drawn["relief_coverage"]
-    lines = [line for axes in figure.axes for line in axes.get_lines() if line.get_marker() == "o"]
-    (marker,) = (line for line in lines if np.allclose(line.get_ydata(), 32.0))
-    assert 80.0 - 2 * POINT * COVERAGE.right <= marker.get_xdata()[0] <= 80.0
-    shown = [line for line in marker.axes.get_lines() if line.get_marker() in ("o", "s", "^")]
-    assert len({round(line.get_xdata()[0], 6) for line in shown}) >= min(len(shown), 3) > 2  # all bars end at 80 %
-    assert "covered" in caption
-    frame = row_table(held).set_index("row_id")
-    assert frame.loc["paech-20", "predicted_half_decay_s"] == pytest.approx(300.0)
-
-
 def test_a_leak_that_was_covered_early_and_washed_free_counts_as_free():
     washed = leaking("pdph", "L3/L4", "L3/L4", leak_coverage=0.8)
     washed.series.loc[2, "leak_coverage"] = 0.1
@@ -404,55 +316,6 @@ def test_between_two_sites_nobody_injected():
     assert found.words == "injected at several sites, predicted as one site; predicted with another patient"
     assert "predicted as one site" in predict(BY_NAME["martin"], ROWS, runs).words
     assert "predicted as one site" not in predict(BY_NAME["oh-sih"], ROWS, runs).words
-
-
-def test_rises_are_drawn_with_the_band_of_the_spinal_share():
-    low, high = ratios()["csf_pressure_rise_mmHg"]
-    held = hold(ROWS, RUNS)
-    with styled():
-        drawn = relief_figures(held, ROWS)
-    figure, caption = drawn["relief"]
-    bars = [line for axes in figure.axes for line in axes.get_lines() if line.get_linewidth() == SHARE_BAR["lw"]]
-    assert len(bars) == sum(item.prediction is not None and not item.row.control_kind for item in held)
-    (bar,) = [line for line in bars if line.get_ydata()[0] == 32.0]  # Paech, 20 mL: 6 mmHg
-    assert list(bar.get_xdata()) == pytest.approx([6.0 * low, 6.0 * high])
-    assert "at spinal share 0.32 to 0.69" in [text.get_text() for text in figure.legends[0].get_texts()]
-    assert "spinal share" in caption
-    assert "spinal share" not in drawn["relief_duration"][1]
-    own = run("L3/L4", 20.0, 6.0)
-    csf = own.case.csf.model_copy(update={"spinal_share": 0.32})
-    given = Outcome(own.case.model_copy(update={"csf": csf}), own.path, "done", "", own.summary, own.series)
-    assert predict(BY_NAME["paech-20"], ROWS, [given]).at_shares is None
-
-
-def test_every_axis_begins_where_its_markers_may_stand_and_names_controls(tmp_path):
-    runs = [*RUNS, *(leaking("pdph", "L3/L4", "L3/L4", v, leak_coverage=0.9) for v in (5.0, 30.0))]
-    held = hold(ROWS, runs)
-    controls = [n for n, item in enumerate(held, 1) if item.row.row_id == "vankooten-control-early"]
-    with styled():
-        drawn = relief_figures(held, ROWS)
-        for name, (figure, _) in drawn.items():
-            figure.savefig(tmp_path / f"{name}.png")
-    for axis in (RISE, DURATION, COVERAGE):
-        panel = drawn[axis.name][0].axes[0]
-        left, right = panel.get_xlim()
-        assert left == (pytest.approx(-ROOM * right) if axis.control is not None else 0.0)
-        assert len({other.get_xlim() for other in drawn[axis.name][0].axes[:6]}) == 1
-        assert axis.right in (None, panel.get_xlim()[1])
-        texts = [text.get_text() for text in panel.texts]
-        placed = [line for line in panel.get_lines() if line.get_marker() == "X"]
-        if axis is DURATION:
-            assert f"controls: {controls[0]}" in texts
-            assert not placed
-        else:
-            assert [list(line.get_xdata()) for line in placed] == [[0.0]]
-    texts = [text.get_text() for axes in drawn["relief_coverage"][0].axes[:6] for text in axes.texts]
-    assert any(text.startswith("no prediction: ") and "; not computed: " in text for text in texts)  # Seoul; all others
-    labels = [text.get_text() for text in drawn["relief"][0].legends[0].get_texts()]
-    assert "volume as reported" in labels
-    assert "Levels are assumed where the source names none" in drawn["relief"][1]
-    table = row_table(held).set_index("row_id")
-    assert (table.loc["gupta", "level_basis"], table.loc["chosun", "level_basis"]) == ("assumed", "reported")
 
 
 def test_targeted_rows_range_over_the_approaches_and_blind_ones_do_not():
