@@ -249,7 +249,7 @@ def _spread(members: Sequence[Held], rows: Sequence[ReliefRow], predicted: Axis 
         if where is not None and (alike or not where[3]):
             bars.setdefault((round(where[1], 6), round(where[2], 6)), []).append((item.row.row_id, where[0]))
     point = POINT * (predicted.right or 0.0) if predicted else 0.0
-    places = {}
+    places: dict[str, float] = {}
     for (low, high), group in bars.items():
         apart, turns = (BESIDE * (high - low), TURNS) if high > low else (point, POINT_TURNS)
         places |= {name: middle + apart * turns[index % len(turns)] for index, (name, middle) in enumerate(group)}
