@@ -338,7 +338,7 @@ class SolverSection(Section):
     """`[solver]`: kinematics, contact with bone, and Newton's method."""
 
     kinematics: Literal["finite", "linear"] = Field(
-        default="finite", description="finite strain, or small strain with every law at its limit for small volumes"
+        default="finite", description="finite strain, or small strain with linear laws for small volumes"
     )
     contact: Literal["bonded", "sliding"] = Field(
         default="bonded", description="contents of the canal at its bony wall: bonded, or sliding without friction"

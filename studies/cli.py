@@ -187,7 +187,7 @@ def status(folder: Folder) -> int:
             say(f"{folder}: {ended.state}" + (f": {ended.reason}" if ended.reason else ""))
         return DONE
     for sweep in sweeps_in(folder) or [folder]:
-        states = case_states(sweep, check=True)
+        states = case_states(sweep)
         say(
             f"{sweep}: {counted(len(states), 'case')}: "
             + ", ".join(f"{number} {state}" for state, number in counts(states).items())

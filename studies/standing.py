@@ -149,8 +149,13 @@ def state_of(folder: Path, entry: dict[str, Any], check: bool = False) -> CaseSt
     return CaseState(entry, path, status.state, status)
 
 
-def case_states(folder: Path, check: bool = False) -> list[CaseState]:
-    """State of every case: done, failed, invalid, interrupted, started (no end yet) or waiting."""
+def case_states(folder: Path, check: bool = True) -> list[CaseState]:
+    """State of every case: done, failed, invalid, interrupted, started (no end yet) or waiting.
+
+    Args:
+        folder: of the sweep.
+        check: hold the files of finished cases against what their status says of them.
+    """
     return [state_of(folder, entry, check) for entry in read_plan(folder)["cases"]]
 
 

@@ -203,7 +203,7 @@ def execute(
             stopped = _compute(folders, jobs, resume, simulator, label, executor)
         except KeyboardInterrupt:
             interrupted = True
-            states = [case for folder in folders for case in case_states(folder)]
+            states = [case for folder in folders for case in case_states(folder, check=False)]
             stopped = f"interrupted: {note(states)}; the same command goes on from here"
         except OSError as error:
             if not is_no_space(error):
@@ -216,7 +216,8 @@ def execute(
     for frame in frames:
         if said := shortfall(frame):
             complain(said)
-    wrong = [case for folder in folders for case in case_states(folder) if case.state in ("failed", "invalid")]
+    states = [case for folder in folders for case in case_states(folder, check=False)]
+    wrong = [case for case in states if case.state in ("failed", "invalid")]
     for case in wrong[:MAX_COMPLAINTS]:
         complain(f"{case.path}: {case.state}: {case.reason}")
     if len(wrong) > MAX_COMPLAINTS:

@@ -89,7 +89,7 @@ def sweep_page(folder: Path, page: Path) -> None:
     if not numeric:
         data = data.assign(order=range(1, len(data) + 1))
     quantities = [name for name, _ in HEADLINES if name in data and pd.to_numeric(data[name], errors="coerce").any()]
-    states = case_states(folder, check=True)
+    states = case_states(folder)
     records = records_of(state.path for state in states)
     runs = recorded_of(states)
     known = sure(runs)

@@ -209,7 +209,7 @@ def read_production(folder: Path) -> Production:
     Raises:
         InputError: no sweep, or its reference case, the first, has not finished.
     """
-    states = case_states(folder, check=True)
+    states = case_states(folder)
     first = states[0]
     if first.state != "done":
         raise InputError(
