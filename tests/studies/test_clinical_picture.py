@@ -1,7 +1,7 @@
 """The twelve facts that the procedure stands for, each from its case file: small volumes, a short window, small strain.
 
-A test fails if the behaviour is missing. Those that need several runs are slow (`make slow`). In the daily run plug,
-stops and both switches are held by tests/fem/test_procedure.py, materials by tests/fem/test_clot.py, barriers by
+A test fails if the behaviour is missing. Those that need several runs or days are slow (`make slow`). In the daily run
+plug, stops and both switches are held by tests/fem/test_procedure.py, materials by tests/fem/test_clot.py, barriers by
 tests/fem/test_barriers.py, needle tips and places of leaks by tests/geometry. `bloodpatch procedure` says whether the
 facts hold in the cases as written.
 """
@@ -111,6 +111,7 @@ def test_3_both_mechanisms_act_and_each_can_be_switched_off(run):
     assert (pressure.series["leak_openness"] == 1.0).all()
 
 
+@pytest.mark.slow
 def test_4_pressure_fades_and_the_plug_lasts(run):
     ran = run(4, ("L2", "L5"), "injection.0.volume=3mL", "output.times=[]")
     assert ran.at(60, "rise_from_pressure_mmHg") > 5 * abs(ran.at(60, "rise_from_plug_mmHg"))
