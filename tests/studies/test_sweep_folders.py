@@ -81,6 +81,7 @@ def test_a_damaged_run_counts_as_damaged_wherever_it_is_read(name, tmp_path, inl
     DAMAGE[name](run)
     assert "damaged: " in command("status", run).out
     assert f"1 done, 1 started\n  {case_states(out)[0].name}: started: damaged: " in command("status", out).out
+    assert [case.state for case in case_states(out)] == ["started", "done"]
     damaged, whole = gather(out).study
     assert (damaged.path, damaged.state, whole.state) == (run, "started", "done")
     assert damaged.reason.startswith("damaged: ")
