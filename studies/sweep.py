@@ -203,8 +203,7 @@ def execute(
             stopped = _compute(folders, jobs, resume, simulator, label, executor)
         except KeyboardInterrupt:
             interrupted = True
-            states = [case for folder in folders for case in case_states(folder, check=False)]
-            stopped = f"interrupted: {note(states)}; the same command goes on from here"
+            stopped = f"interrupted: {note(_states(folders))}; the same command goes on from here"
         except OSError as error:
             if not is_no_space(error):
                 raise
@@ -216,14 +215,18 @@ def execute(
     for frame in frames:
         if said := shortfall(frame):
             complain(said)
-    states = [case for folder in folders for case in case_states(folder, check=False)]
-    wrong = [case for case in states if case.state in ("failed", "invalid")]
+    wrong = [case for case in _states(folders) if case.state in ("failed", "invalid")]
     for case in wrong[:MAX_COMPLAINTS]:
         complain(f"{case.path}: {case.state}: {case.reason}")
     if len(wrong) > MAX_COMPLAINTS:
         complain(f"and {len(wrong) - MAX_COMPLAINTS} more; see bloodpatch status")
     whole = len(frames) == len(folders) and all((frame["state"] == "done").all() for frame in frames)
     return DONE if whole else FAILED
+
+
+def _states(folders: Sequence[Path]) -> list[CaseState]:
+    """States of all cases as they say themselves: to look into finished ones takes too long for whoever interrupts."""
+    return [case for folder in folders for case in case_states(folder, check=False)]
 
 
 def _tables(folders: Sequence[Path]) -> list[pd.DataFrame]:
