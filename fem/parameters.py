@@ -407,6 +407,8 @@ class SolverControl:
         smallest_step: below which a run gives up [s].
         growth: factor on the step after one that took at most ``fast_iterations``; more than twice as many halve it.
         fast_iterations: see ``growth``.
+        steps_to_growth: accepted steps after a rejected one before the next grows: the length that has just failed is
+            mostly still too long, and a rejected step costs more iterations than several accepted ones.
         guess_iterations: Newton iterations that the extrapolated first guess is given before the plain one.
     """
 
@@ -416,6 +418,7 @@ class SolverControl:
     smallest_step: float = 0.02
     growth: float = 2.0
     fast_iterations: int = 6
+    steps_to_growth: int = 3
     guess_iterations: int = 8
 
 

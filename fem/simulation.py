@@ -87,6 +87,7 @@ class Mark:
 
     state: State
     length: float
+    steps_to_growth: int
     rates: list[float]
     extrapolation: Array | None
 
@@ -221,6 +222,7 @@ class Simulation:
         """Go back to a checkpoint."""
         self._enter(state.copy())
         self._last_step, self._rates = self.parameters.time.first_step, self.rates(self.state.time)
+        self._steps_to_growth = 0
 
     def upright(self) -> float:
         """Cranial CSF pressure if the patient stood up now [Pa]; the state is left as it is."""
@@ -235,12 +237,12 @@ class Simulation:
 
     def mark(self, length: float) -> Mark:
         """The present point, before a step of some length."""
-        return Mark(self.state.copy(), length, list(self._rates), self.state.extrapolation)
+        return Mark(self.state.copy(), length, self._steps_to_growth, list(self._rates), self.state.extrapolation)
 
     def resume(self, mark: Mark) -> None:
         """Go on from a mark as if nothing had come between."""
         self.restore(mark.state)
-        self._last_step, self._rates = mark.length, list(mark.rates)
+        self._last_step, self._steps_to_growth, self._rates = mark.length, mark.steps_to_growth, list(mark.rates)
         self.state.extrapolation = mark.extrapolation
 
     # -- many steps --------------------------------------------------------------------------------------------------
@@ -283,6 +285,7 @@ class Simulation:
                     before_step(length, target)
                 if self.rates(self.state.time) != self._rates:
                     self._rates, length = self.rates(self.state.time), control.first_step
+                    self._steps_to_growth = 0
                     self.state.extrapolation = None
                 limit = self._longest_step() if not any(self._rates) else control.injection_step
                 length = min(length, limit)
@@ -298,6 +301,7 @@ class Simulation:
                     length = taken / 2
                     if length < solver.smallest_step:
                         raise type(error)(error.reason, self.state.time + taken, taken) from error
+                    self._steps_to_growth = solver.steps_to_growth
                     self.state.extrapolation = None
                     continue
                 self.step_length = self.state.time - (target - rest)
@@ -305,7 +309,8 @@ class Simulation:
                 if stopped:
                     self._last_step = control.first_step
                     return self.advance(min(until, self.end), after_step, before_step)
-                if self.last_iterations <= solver.fast_iterations:
+                self._steps_to_growth = max(self._steps_to_growth - 1, 0)
+                if self.last_iterations <= solver.fast_iterations and self._steps_to_growth == 0:
                     length = max(length, taken) * solver.growth
                 elif self.last_iterations > 2 * solver.fast_iterations:
                     length = taken / 2

@@ -110,6 +110,20 @@ def test_a_run_ends_where_the_pressure_volume_index_leaves_the_skull_nothing(mod
     assert 0.0 < simulation.state.pressure["cranial"] - model.baseline_pressure["s"] <= 0.2 * MMHG
 
 
+def test_after_a_rejected_step_three_are_accepted_before_the_next_grows(model, parameters, monkeypatch):
+    simulation, tried = Simulation(model, parameters), []
+
+    def step(length):
+        tried.append(length)
+        if length > 0.3:
+            raise SolverError("too long")
+        simulation.last_iterations, simulation.state.time = 1, simulation.state.time + length
+
+    monkeypatch.setattr(simulation, "step", step)
+    simulation.advance(5.0, lambda: None)
+    assert tried[:13] == [1.0, *[0.5, 0.25, 0.25, 0.25] * 3]
+
+
 def test_a_rolled_back_step_keeps_a_shortened_injection(model, parameters):
     simulation = Simulation(model, parameters)
     simulation.shorten(0.5 * ML)
