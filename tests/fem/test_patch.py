@@ -120,8 +120,14 @@ def test_after_a_rejected_step_three_are_accepted_before_the_next_grows(model, p
         simulation.last_iterations, simulation.state.time = 1, simulation.state.time + length
 
     monkeypatch.setattr(simulation, "step", step)
-    simulation.advance(5.0, lambda: None)
-    assert tried[:13] == [1.0, *[0.5, 0.25, 0.25, 0.25] * 3]
+    # what leaves the path before a step and comes back, as a volume that is branched off does, forgets no rejection
+    branches = [None, lambda length, target: simulation.resume(simulation.mark(length))]
+    beginning = simulation.mark(1.0)
+    for before_step in branches:
+        simulation.resume(beginning)
+        tried.clear()
+        simulation.advance(5.0, lambda: None, before_step)
+        assert tried[:13] == [1.0, *[0.5, 0.25, 0.25, 0.25] * 3]
 
 
 def test_a_rolled_back_step_keeps_a_shortened_injection(model, parameters):
