@@ -136,7 +136,7 @@ class Composition:
                 fat.solid,
                 SwellingMobility(local, fat.mobility.growth),
                 materials.veins,
-                gradient_stiffness=None if self.bonded else fat.gradient_stiffness,
+                gradient_stiffness=self._folding_stiffness(),
                 rest=rest,
             ),
             Region(
@@ -151,6 +151,11 @@ class Composition:
         if np.any(self.spine.region == Part.CORD):
             regions.append(Region(int(Part.CORD), "s", cord.solid, ConstantMobility(cord.mobility)))
         return regions
+
+    def _folding_stiffness(self) -> float | None:
+        """What keeps the cells of the epidural space from folding [N]; None leaves its term out of the forms."""
+        given = self.parameters.solver.folding_stiffness if self.bonded else self.materials.fat.gradient_stiffness
+        return given or None
 
     def _membranes(self) -> list[SurfaceMembrane]:
         """Dura, pia, and the dural fibres that pass around the mouths of the root sleeves, smeared across them.

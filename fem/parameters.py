@@ -63,7 +63,8 @@ def parameter_table() -> Mapping[str, ParameterRow]:
 class Fat:
     """Epidural fat: a soft compressible skeleton through which watery fluid tracks.
 
-    ``gradient_stiffness`` [N] keeps its cells from folding where they slide round rims of foramina; bonded it has none.
+    ``gradient_stiffness`` [N] keeps its cells from folding where they slide round rims of foramina; bonded it has
+    ``SolverControl.folding_stiffness``.
     """
 
     solid: NeoHookean | LinearElastic
@@ -410,6 +411,8 @@ class SolverControl:
         steps_to_growth: accepted steps after a rejected one before the next grows: the length that has just failed is
             mostly still too long, and a rejected step costs more iterations than several accepted ones.
         guess_iterations: Newton iterations that the extrapolated first guess is given before the plain one.
+        folding_stiffness: keeps the cells of bonded fat from folding, as ``Fat.gradient_stiffness`` those of sliding
+            fat [N]; 0 for nothing that does.
     """
 
     max_iterations: int = 20
@@ -420,6 +423,7 @@ class SolverControl:
     fast_iterations: int = 6
     steps_to_growth: int = 3
     guess_iterations: int = 8
+    folding_stiffness: float = 0.0
 
 
 @dataclass(frozen=True)

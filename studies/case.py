@@ -29,6 +29,7 @@ from fem.tolerance import limits
 from studies.quantities import (
     AREA,
     CONDUCTANCE,
+    FOLDING_STIFFNESS,
     FORMATION,
     LENGTH,
     MESH_LENGTH,
@@ -342,6 +343,10 @@ class SolverSection(Section):
     )
     contact: Literal["bonded", "sliding"] = Field(
         default="bonded", description="contents of the canal at its bony wall: bonded, or sliding without friction"
+    )
+    folding_stiffness: Annotated[float, FOLDING_STIFFNESS] | None = Field(
+        default=None,
+        description="second-gradient stiffness that keeps the cells of bonded fat from folding; none unless given",
     )
     source_radius: Annotated[float, SOURCE_RADIUS] = Field(
         default=PatchParameters.source_radius, description="radius of the injection source"

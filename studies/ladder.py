@@ -1,7 +1,8 @@
 """What is tried again, and how: infrastructure as it was, convergence on the next rung of a ladder, the rest never.
 
-The ladder changes how the equations are solved and not what they say: steps in time and the course of Newton's method.
-The run folder keeps the case as asked for, and says on which rung it was solved.
+The ladder changes how the equations are solved: steps in time, the course of Newton's method, and a stiffness that
+keeps cells of bonded fat from folding. The run folder keeps the case as asked for, and says on which rung it was
+solved.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ took too long; an error in the program."""
 ATTEMPTS: Final[Mapping[str, int]] = {"infrastructure": 3, "time limit": 2}
 """How often a case is computed as it was before it stays failed, by cause."""
 
+FOLDING_STIFFNESS: Final = 3e-5
+"""Second-gradient stiffness of bonded fat [N], a hundredth of that of sliding fat (docs/theory.md)."""
+
 MOST_ITERATIONS: Final = 200
 """Bound of `solver.max_iterations` in the case file."""
 
@@ -36,6 +40,7 @@ class Rung:
         smallest: factor of the step below which the solver gives up.
         growth: largest growth of the step.
         iterations: factor of the Newton iterations before a step is halved.
+        folding: what at least keeps the cells of bonded fat from folding [N].
     """
 
     name: str = ""
@@ -45,12 +50,22 @@ class Rung:
     smallest: float = 1.0
     growth: float = 4.0
     iterations: int = 1
+    folding: float = 0.0
 
 
 LADDER: Final = (
     Rung(),
-    Rung("smaller step", step=1 / 4, ramp=1 / 4, rest=1 / 2, smallest=1 / 4),
-    Rung("finer load ramp", step=1 / 10, ramp=1 / 20, rest=1 / 4, smallest=1 / 20, growth=1.5, iterations=2),
+    Rung("smaller step", step=1 / 2, ramp=1 / 2, rest=1 / 2, smallest=1 / 4, folding=FOLDING_STIFFNESS),
+    Rung(
+        "finer load ramp",
+        step=1 / 10,
+        ramp=1 / 20,
+        rest=1 / 4,
+        smallest=1 / 20,
+        growth=1.5,
+        iterations=2,
+        folding=FOLDING_STIFFNESS,
+    ),
 )
 """Rungs in the order in which they are tried."""
 
@@ -61,6 +76,7 @@ def on_rung(case: Case, rung: int) -> Case:
     if rung == 0:
         return case
     time, solver = case.time, case.solver
+    folding = max(solver.folding_stiffness or 0.0, step.folding) if solver.contact == "bonded" else None
     return case.model_copy(
         update={
             "time": time.model_copy(
@@ -75,6 +91,7 @@ def on_rung(case: Case, rung: int) -> Case:
                     "smallest_step": solver.smallest_step * step.smallest,
                     "growth": min(solver.growth, step.growth),
                     "max_iterations": min(solver.max_iterations * step.iterations, MOST_ITERATIONS),
+                    "folding_stiffness": folding,
                 }
             ),
         }

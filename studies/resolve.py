@@ -205,6 +205,7 @@ def patch_parameters(case: Case) -> PatchParameters:
             max_iterations=case.solver.max_iterations,
             smallest_step=case.solver.smallest_step,
             growth=case.solver.growth,
+            folding_stiffness=case.solver.folding_stiffness or 0.0,
         ),
         source_radius=case.solver.source_radius,
         linear=case.solver.kinematics == "linear",
