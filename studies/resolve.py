@@ -31,7 +31,7 @@ from geometry import Anatomy, AnatomyError, SpineMesh
 from studies.baseline import csf_and_leaks
 from studies.case import LEVELS, Case, InjectionSection
 from studies.errors import InputError
-from studies.quantities import OFFSET, PRESSURE, RATE, STOP_PRESSURE, TIME, VOLUME, dimension_of
+from studies.quantities import FOLDING_STIFFNESS, OFFSET, PRESSURE, RATE, STOP_PRESSURE, TIME, VOLUME, dimension_of
 from studies.reading import Tree, case_tree, validate_case
 
 PATIENTS: Final = Path(__file__).parent / "data" / "patients.csv"
@@ -100,6 +100,7 @@ def resolve(case: Case, span: tuple[str, str] | None = None, where: str = "") ->
             check_tips(resolved, _adult())
         _check_stops(resolved)
         _check_upright(resolved)
+        _check_folding(resolved)
         _check_times(resolved)
     except InputError as error:
         if not where:
@@ -114,6 +115,14 @@ def _check_upright(case: Case) -> None:
         raise InputError("output.upright", f"true with posture {case.posture}", 'allowed with posture = "supine"')
     if case.output.upright and case.anatomy.mesh is not None:
         raise InputError("output.upright", "true with a mesh of one's own", "it needs the heights of head and heart")
+
+
+def _check_folding(case: Case) -> None:
+    """Refuse for sliding fat what keeps bonded fat from folding."""
+    given = case.solver.folding_stiffness
+    if given is not None and case.solver.contact != "bonded":
+        allowed = 'allowed with contact = "bonded" (sliding fat has materials.fat.gradient_stiffness)'
+        raise InputError("solver.folding_stiffness", f'"{FOLDING_STIFFNESS.format(given)}"', allowed)
 
 
 def _check_times(case: Case) -> None:

@@ -153,6 +153,10 @@ MISTAKES = {
         "posture = 'upright'\n" + GOOD + "[output]\nupright = true",
         "output.upright: got true with posture upright",
     ),
+    "folding of sliding fat": (
+        GOOD + "[solver]\ncontact = 'sliding'\nfolding_stiffness = '0.03 mN'",
+        'solver.folding_stiffness: got "0.03 mN"',
+    ),
     "mesh size": (GOOD + "[mesh]\nsize = 'corse'", '"draft", "default", "fine"'),
     "unphysical pressure": (GOOD + "[csf]\nbaseline_pressure = '-5 mmHg'", "csf.reference_pressure"),
     "number beyond all bounds": (GOOD + "[solver]\ngrowth = " + "9" * 400, "without unit from 1 to 4"),
