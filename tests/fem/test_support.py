@@ -9,6 +9,7 @@ from dolfinx import fem
 from dolfinx.fem import petsc as fem_petsc
 from mpi4py import MPI
 
+from fem.composition import Composition
 from fem.forms import compile_form, integrate
 from fem.laws.kinematics import FiniteStrain, SmallStrain
 from fem.parameters import MMHG, Csf, Injection, Materials, PatchParameters, SolverControl, TimeControl
@@ -79,6 +80,24 @@ def test_bonded_contents_do_not_pay_for_the_alternative(bonded, sliding):
     assert abs(sliding[1]["csf_displaced_mL"] / row["csf_displaced_mL"] - 1) > 4e-3
 
 
+@pytest.mark.parametrize(
+    ("contact", "folding", "expected"),
+    [
+        ("bonded", 0.0, None),
+        ("bonded", FOLDING_STIFFNESS, FOLDING_STIFFNESS),
+        ("sliding", 0.0, Materials.from_table().fat.gradient_stiffness),
+    ],
+)
+def test_fat_is_kept_from_folding_where_it_slides_or_where_that_is_asked_for(
+    spine, parameters, bonded, contact, folding, expected
+):
+    asked = replace(parameters, contact=contact, solver=SolverControl(folding_stiffness=folding))
+    model = bonded[0]
+    fat = Composition(model.domain, spine, asked, model.copies).setup(model.leaks, None, {}).regions[0]
+    assert fat.gradient_stiffness == expected
+
+
+@pytest.mark.slow
 def test_what_keeps_bonded_fat_from_folding_smooths_it_and_moves_little(spine, parameters, bonded):
     model, row = bonded
     stiff = replace(parameters, contact="bonded", solver=SolverControl(folding_stiffness=FOLDING_STIFFNESS))
