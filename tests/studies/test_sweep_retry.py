@@ -45,13 +45,15 @@ def test_every_rung_is_finer_than_the_one_before(tmp_path):
         assert fine.time.first_step < coarse.time.first_step
         assert fine.time.injection_step < coarse.time.injection_step
         assert fine.solver.smallest_step < coarse.solver.smallest_step
-        assert (fine.solver.folding_stiffness or 0.0) >= (coarse.solver.folding_stiffness or 0.0)
     assert set(changes(case, 1)) == {
         "time.first_step", "time.injection_step", "time.max_step", "solver.smallest_step",
         "solver.folding_stiffness",
     }  # fmt: skip
     assert steps[0] == case
     assert [step.injection for step in steps] == [case.injection] * len(LADDER)
+    assert [step.solver.folding_stiffness for step in steps] == [None, 3e-5, 3e-5]
+    sliding = case.model_copy(update={"solver": case.solver.model_copy(update={"contact": "sliding"})})
+    assert on_rung(sliding, 1).solver.folding_stiffness is None  # it has its own
 
 
 def test_a_climb_that_was_cut_off_goes_on_where_it_was(tmp_path, inline):
