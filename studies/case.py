@@ -345,8 +345,7 @@ class SolverSection(Section):
         default="bonded", description="contents of the canal at its bony wall: bonded, or sliding without friction"
     )
     folding_stiffness: Annotated[float, FOLDING_STIFFNESS] | None = Field(
-        default=None,
-        description="second-gradient stiffness that keeps the cells of bonded fat from folding; none unless given",
+        default=None, description="second-gradient stiffness that keeps cells of bonded fat from folding"
     )
     source_radius: Annotated[float, SOURCE_RADIUS] = Field(
         default=PatchParameters.source_radius, description="radius of the injection source"

@@ -187,7 +187,6 @@ LENGTH = Dimension("a length", "mm", "13 mm", above=0, high=500)
 MESH_LENGTH = Dimension("a length", "mm", "3 mm", low=1e3 * LENGTH_LIMITS[0], high=1e3 * LENGTH_LIMITS[1])
 SOURCE_RADIUS = Dimension("a radius", "mm", "4 mm", low=1, high=15)
 FOLDING_STIFFNESS = Dimension("a second-gradient stiffness", "mN", "0.03 mN", low=0, high=10)
-FOLDING_STIFFNESS = Dimension("a second-gradient stiffness", "mN", "0.03 mN", low=0, high=10)
 AREA = Dimension("an area", "mm^2", "250 mm^2", above=0, high=5000)
 CONDUCTANCE = Dimension("a conductance", "mL/(min mmHg)", "0.5 mL/(min mmHg)", low=1e-9, high=1000)
 """From a millionth of the smallest hole's, 34 gauge (0.0017), to more than the largest formation sustains (10 mL/min at
