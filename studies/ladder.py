@@ -1,8 +1,7 @@
 """What is tried again, and how: infrastructure as it was, convergence on the next rung of a ladder, the rest never.
 
-The ladder changes how the equations are solved: steps in time, the course of Newton's method, and a stiffness that
-keeps cells of bonded fat from folding. The run folder keeps the case as asked for, and says on which rung it was
-solved.
+The ladder changes how the equations are solved: steps in time, the course of Newton's method, and the stiffnesses
+that keep cells from folding. The run folder keeps the case as asked for, and says on which rung it was solved.
 """
 
 from __future__ import annotations
@@ -24,6 +23,9 @@ ATTEMPTS: Final[Mapping[str, int]] = {"infrastructure": 3, "time limit": 2}
 FOLDING_STIFFNESS: Final = 3e-5
 """Second-gradient stiffness of bonded fat [N], a hundredth of that of sliding fat (docs/theory.md)."""
 
+NETWORK_STIFFNESS: Final = 3e-3
+"""Second-gradient stiffness of the subarachnoid network [N], the highest of its range (fem/data/parameters.csv)."""
+
 MOST_ITERATIONS: Final = 200
 """Bound of `solver.max_iterations` in the case file."""
 
@@ -41,6 +43,7 @@ class Rung:
         growth: largest growth of the step.
         iterations: factor of the Newton iterations before a step is halved.
         folding: what at least keeps the cells of bonded fat from folding [N].
+        network: what at least keeps those of the subarachnoid network from it [N].
     """
 
     name: str = ""
@@ -51,6 +54,7 @@ class Rung:
     growth: float = 4.0
     iterations: int = 1
     folding: float = 0.0
+    network: float = 0.0
 
 
 LADDER: Final = (
@@ -58,13 +62,14 @@ LADDER: Final = (
     Rung("smaller step", step=1 / 2, ramp=1 / 2, rest=1 / 2, smallest=1 / 4, folding=FOLDING_STIFFNESS),
     Rung(
         "finer load ramp",
-        step=1 / 10,
-        ramp=1 / 20,
-        rest=1 / 4,
+        step=1 / 4,
+        ramp=1 / 4,
+        rest=1 / 2,
         smallest=1 / 20,
         growth=1.5,
         iterations=2,
         folding=FOLDING_STIFFNESS,
+        network=NETWORK_STIFFNESS,
     ),
 )
 """Rungs in the order in which they are tried."""
@@ -75,7 +80,7 @@ def on_rung(case: Case, rung: int) -> Case:
     step = LADDER[rung]
     if rung == 0:
         return case
-    time, solver = case.time, case.solver
+    time, solver, network = case.time, case.solver, case.materials.network
     folding = max(solver.folding_stiffness or 0.0, step.folding) if solver.contact == "bonded" else None
     return case.model_copy(
         update={
@@ -94,20 +99,30 @@ def on_rung(case: Case, rung: int) -> Case:
                     "folding_stiffness": folding,
                 }
             ),
+            "materials": case.materials.model_copy(
+                update={
+                    "network": network.model_copy(
+                        update={"gradient_stiffness": max(network.gradient_stiffness, step.network)}
+                    )
+                }
+            ),
         }
     )
 
 
 def changes(case: Case, rung: int) -> dict[str, Any]:
     """The keys of a case that a rung changes, with their values there, as the case file writes them."""
-    before = case.model_dump(mode="json", include={"time", "solver"})
-    after = on_rung(case, rung).model_dump(mode="json", include={"time", "solver"})
-    return {
-        f"{table}.{key}": value
-        for table, keys in after.items()
-        for key, value in keys.items()
-        if value != before[table][key]
-    }
+    tables = {"time", "solver", "materials"}
+    before, after = (_values(way.model_dump(mode="json", include=tables)) for way in (case, on_rung(case, rung)))
+    return {key: value for key, value in after.items() if value != before[key]}
+
+
+def _values(tables: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """The values of nested tables by dotted key."""
+    values: dict[str, Any] = {}
+    for key, value in tables.items():
+        values |= _values(value, f"{above}{key}.") if isinstance(value, Mapping) else {f"{above}{key}": value}
+    return values
 
 
 def cause_of(error: BaseException) -> Cause:

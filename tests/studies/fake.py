@@ -40,7 +40,7 @@ IMPOSSIBLE, HARD, DEADLY, ENDLESS = 13, 14, 15, 16
 BEYOND = 19
 """Leaves what the model holds for after two steps."""
 SMALLER, FINER = 17, 18
-"""Converges with a first step below 0.5 s; below 0.15 s."""
+"""Converges with a first step below 0.6 s; below 0.3 s."""
 DEADLY_ONCE, ENDLESS_ONCE = 21, 22
 """As above, at the first attempt only."""
 ENDLESS_ABOVE, ENDLESS_BELOW = 11, 12
@@ -172,7 +172,7 @@ def _simulate(case: Case, sink: RunFolder, rate: int) -> None:
     moments = sorted(stop for stop in {*stops, *np.linspace(end, last, 6)} if 0 < stop <= last)
     before = 0.0
     pause = float(os.environ.get(STEP, "0"))
-    coarsest = {SMALLER: 0.5, FINER: 0.15}.get(rate, math.inf)
+    coarsest = {SMALLER: 0.6, FINER: 0.3}.get(rate, math.inf)
     sink.row(row(case, 0.0, 0.0))
     for number, moment in enumerate(moments):
         time.sleep(pause)

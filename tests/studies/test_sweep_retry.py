@@ -3,7 +3,8 @@
 import itertools
 import json
 
-from studies.ladder import LADDER, cause_of, changes, on_rung
+from fem.parameters import parameter_table
+from studies.ladder import LADDER, NETWORK_STIFFNESS, cause_of, changes, on_rung
 from studies.results import table
 from studies.standing import case_states, counts
 from studies.sweep import execute, prepare
@@ -29,8 +30,9 @@ def test_convergence_climbs_the_ladder_and_says_so(tmp_path, inline):
     # The case is kept as asked for; what was changed is said.
     assert 'first_step = "1 s"' in (run / "case.toml").read_text()
     retry = json.loads((run / "provenance.json").read_text())["retry"]
-    assert retry["changes"]["time.first_step"] == "0.1 s"
-    assert retry["changes"]["time.injection_step"] == "0.25 s"
+    assert retry["changes"]["time.first_step"] == "0.25 s"
+    assert retry["changes"]["time.injection_step"] == "1.25 s"
+    assert retry["changes"]["materials.network.gradient_stiffness"] == "0.003 N"
     # The ladder has been climbed: without --resume nothing is tried again, with it from the beginning.
     assert execute([prepare(made, out)], 1, simulator=NAME) == 3
     assert inline[1].started == []
@@ -52,6 +54,8 @@ def test_every_rung_is_finer_than_the_one_before(tmp_path):
     assert steps[0] == case
     assert [step.injection for step in steps] == [case.injection] * len(LADDER)
     assert [step.solver.folding_stiffness for step in steps] == [None, 3e-5, 3e-5]
+    assert [step.materials.network.gradient_stiffness for step in steps] == [1e-3, 1e-3, 3e-3]
+    assert NETWORK_STIFFNESS == parameter_table()["network.gradient_stiffness"].high
     sliding = case.model_copy(update={"solver": case.solver.model_copy(update={"contact": "sliding"})})
     assert on_rung(sliding, 1).solver.folding_stiffness is None  # it has its own
 
