@@ -427,6 +427,8 @@ if TYPE_CHECKING:
     class MaterialsSection(Section):
         """`[materials.NAME]`: any parameter of a law."""
 
+        def __getattr__(self, material: str) -> Any: ...
+
 else:
     MaterialsSection = _materials_section()
 
