@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from fem.parameters import parameter_table
 from studies.case import Case
 from studies.errors import InputError
 
@@ -23,8 +24,8 @@ ATTEMPTS: Final[Mapping[str, int]] = {"infrastructure": 3, "time limit": 2}
 FOLDING_STIFFNESS: Final = 3e-5
 """Second-gradient stiffness of bonded fat [N], a hundredth of that of sliding fat (docs/theory.md)."""
 
-NETWORK_STIFFNESS: Final = 3e-3
-"""Second-gradient stiffness of the subarachnoid network [N], the highest of its range (fem/data/parameters.csv)."""
+NETWORK_STIFFNESS: Final = parameter_table()["network.gradient_stiffness"]
+"""Second-gradient stiffness of the subarachnoid network [N], its default and its range."""
 
 MOST_ITERATIONS: Final = 200
 """Bound of `solver.max_iterations` in the case file."""
@@ -43,7 +44,8 @@ class Rung:
         growth: largest growth of the step.
         iterations: factor of the Newton iterations before a step is halved.
         folding: what at least keeps the cells of bonded fat from folding [N].
-        network: what at least keeps those of the subarachnoid network from it [N].
+        network: second-gradient stiffness of the subarachnoid network in the place of the default [N]; None for the
+            default. A case that asks for another one keeps it: what a study varies is not to be changed behind it.
     """
 
     name: str = ""
@@ -54,7 +56,7 @@ class Rung:
     growth: float = 4.0
     iterations: int = 1
     folding: float = 0.0
-    network: float = 0.0
+    network: float | None = None
 
 
 LADDER: Final = (
@@ -69,7 +71,7 @@ LADDER: Final = (
         growth=1.5,
         iterations=2,
         folding=FOLDING_STIFFNESS,
-        network=NETWORK_STIFFNESS,
+        network=NETWORK_STIFFNESS.high,
     ),
 )
 """Rungs in the order in which they are tried."""
@@ -82,6 +84,8 @@ def on_rung(case: Case, rung: int) -> Case:
         return case
     time, solver, network = case.time, case.solver, case.materials.network
     folding = max(solver.folding_stiffness or 0.0, step.folding) if solver.contact == "bonded" else None
+    default = step.network is not None and network.gradient_stiffness == NETWORK_STIFFNESS.value
+    stiffer = {"gradient_stiffness": step.network} if default else {}
     return case.model_copy(
         update={
             "time": time.model_copy(
@@ -99,13 +103,7 @@ def on_rung(case: Case, rung: int) -> Case:
                     "folding_stiffness": folding,
                 }
             ),
-            "materials": case.materials.model_copy(
-                update={
-                    "network": network.model_copy(
-                        update={"gradient_stiffness": max(network.gradient_stiffness, step.network)}
-                    )
-                }
-            ),
+            "materials": case.materials.model_copy(update={"network": network.model_copy(update=stiffer)}),
         }
     )
 

@@ -3,8 +3,7 @@
 import itertools
 import json
 
-from fem.parameters import parameter_table
-from studies.ladder import LADDER, NETWORK_STIFFNESS, cause_of, changes, on_rung
+from studies.ladder import LADDER, cause_of, changes, on_rung
 from studies.results import table
 from studies.standing import case_states, counts
 from studies.sweep import execute, prepare
@@ -55,7 +54,9 @@ def test_every_rung_is_finer_than_the_one_before(tmp_path):
     assert [step.injection for step in steps] == [case.injection] * len(LADDER)
     assert [step.solver.folding_stiffness for step in steps] == [None, 3e-5, 3e-5]
     assert [step.materials.network.gradient_stiffness for step in steps] == [1e-3, 1e-3, 3e-3]
-    assert parameter_table()["network.gradient_stiffness"].high == NETWORK_STIFFNESS
+    softer = {"network": case.materials.network.model_copy(update={"gradient_stiffness": 5e-4})}
+    varied = case.model_copy(update={"materials": case.materials.model_copy(update=softer)})
+    assert on_rung(varied, 2).materials.network.gradient_stiffness == 5e-4  # asked for, so kept
     sliding = case.model_copy(update={"solver": case.solver.model_copy(update={"contact": "sliding"})})
     assert on_rung(sliding, 1).solver.folding_stiffness is None  # it has its own
 
