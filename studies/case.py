@@ -6,33 +6,18 @@ Quantities are text with units in the file and SI floats in the tree. What a cas
 
 from __future__ import annotations
 
-import difflib
-import itertools
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictInt,
-    create_model,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt
 
-from fem.parameters import ParameterRow, PatchParameters, SolverControl, TimeControl, parameter_table
-from fem.tolerance import limits
+from fem.parameters import PatchParameters, SolverControl, TimeControl
+from studies.materials import MaterialsSection
 from studies.quantities import (
     AREA,
     CONDUCTANCE,
     FOLDING_STIFFNESS,
     FORMATION,
     LENGTH,
-    MESH_LENGTH,
     OFFSET,
     POSITIVE_TIME,
     POSITIVE_VOLUME,
@@ -40,117 +25,24 @@ from studies.quantities import (
     RATE,
     RESISTANCE,
     SOURCE_RADIUS,
-    STOP_PRESSURE,
     TIME,
     VOLUME,
-    Dimension,
 )
-
-LEVELS: Final = (
-    *(f"C{i}" for i in range(2, 8)),
-    *(f"T{i}" for i in range(1, 13)),
-    *(f"L{i}" for i in range(1, 6)),
-    "S1",
-    "S2",
+from studies.values import (
+    INTERSPACES,
+    LEVELS,
+    Gauge,
+    Interspace,
+    MeshFile,
+    MeshSize,
+    Section,
+    Share,
+    Span,
+    Stop,
+    nearest,
+    number,
+    refuse,
 )
-INTERSPACES: Final = tuple(f"{above}/{below}" for above, below in itertools.pairwise(LEVELS))
-MESH_SIZES: Final = ("draft", "default", "fine")
-
-
-def _refuse(text: str) -> PydanticCustomError:
-    return PydanticCustomError("allowed", "{allowed}", {"allowed": f"allowed is {text}"})
-
-
-def _nearest(value: object, known: tuple[str, ...], what: str) -> str:
-    if not isinstance(value, str):
-        raise _refuse(what)
-    if value in known:
-        return value
-    near = difflib.get_close_matches(value.upper(), known, n=1, cutoff=0.4)
-    raise _refuse(f"{what}{f'; the nearest is {chr(34)}{near[0]}{chr(34)}' if near else ''}")
-
-
-def _interspace(value: object) -> str:
-    return _nearest(
-        value, INTERSPACES, f'an interspace from "{INTERSPACES[0]}" to "{INTERSPACES[-1]}", such as "L3/L4"'
-    )
-
-
-def _level(value: object) -> str:
-    return _nearest(value, LEVELS, f'a level from "{LEVELS[0]}" to "{LEVELS[-1]}", such as "T10"')
-
-
-def _number(low: float, high: float, what: str = "a number") -> BeforeValidator:
-    """Validator of a dimensionless number between two bounds."""
-
-    def check(value: object) -> float:
-        # Bounds are finite, so what is not falls outside; a whole number may be too large to become a float.
-        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-            raise _refuse(f"{what} without unit from {low:g} to {high:g}")
-        return float(value)
-
-    return BeforeValidator(check, json_schema_input_type=float)
-
-
-def _span(value: object) -> object:
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise _refuse('two levels from cranial to caudal, such as ["T10", "S2"]')
-    return tuple(value)
-
-
-def _ordered(value: tuple[str, str]) -> tuple[str, str]:
-    if LEVELS.index(value[0]) > LEVELS.index(value[1]):
-        raise _refuse('two levels from cranial to caudal, such as ["T10", "S2"]')
-    return value
-
-
-def _mesh_size(value: object) -> str:
-    """A named size, or a length kept as text with its unit."""
-    if isinstance(value, str) and value in MESH_SIZES:
-        return value
-    try:
-        return MESH_LENGTH.format(MESH_LENGTH.parse(value))
-    except PydanticCustomError:
-        raise _refuse(f'"draft", "default", "fine", or {MESH_LENGTH.allowed}') from None
-
-
-def _file(value: object) -> str:
-    if not isinstance(value, str) or not value.strip() or "\0" in value or not PurePath(value).suffix:
-        raise _refuse('the name of a mesh file, such as "spine.msh"')
-    return value
-
-
-def _gauge(value: object) -> str:
-    if (
-        isinstance(value, str)
-        and value.removesuffix("G").strip().isdecimal()
-        and 10 <= int(value.removesuffix("G")) <= 34
-    ):
-        return f"{int(value.removesuffix('G'))} G"
-    raise _refuse('the gauge of a needle, such as "22 G", 10 G to 34 G')
-
-
-def _stop(value: object) -> str:
-    """A limit of tolerance by name, or a needle pressure kept as text with its unit."""
-    if isinstance(value, str) and value in limits():
-        return value
-    try:
-        return STOP_PRESSURE.format(STOP_PRESSURE.parse(value))
-    except PydanticCustomError:
-        names = ", ".join(f'"{name}"' for name in limits())
-        raise _refuse(f'a pressure above 0 mmHg with its unit, such as "30 mmHg", or one of {names}') from None
-
-
-Interspace = Annotated[str, BeforeValidator(_interspace)]
-Level = Annotated[str, BeforeValidator(_level)]
-Gauge = Annotated[str, BeforeValidator(_gauge)]
-Share = Annotated[float, _number(0.01, 0.99)]
-
-
-class Section(BaseModel):
-    """A table of the case file: frozen, and an unknown key is refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class AnatomyOverride(Section):
@@ -200,7 +92,7 @@ _OF_INTERSPACE = {"recess_depth", "foramen_height", "foramen_width", "root_diame
 def _overrides(value: object) -> object:
     if isinstance(value, dict):
         for place in value:
-            _nearest(place, (*LEVELS, *INTERSPACES), 'a level or an interspace as key, such as "L3" or "L3/L4"')
+            nearest(place, (*LEVELS, *INTERSPACES), 'a level or an interspace as key, such as "L3" or "L3/L4"')
     return value
 
 
@@ -208,7 +100,7 @@ def _right_place(value: dict[str, AnatomyOverride]) -> dict[str, AnatomyOverride
     for place, override in value.items():
         for key in override.model_fields_set:
             if (key in _OF_INTERSPACE) != (place in INTERSPACES):
-                raise _refuse(
+                raise refuse(
                     f'{key} at {"an interspace" if key in _OF_INTERSPACE else "a level"}, which "{place}" is not'
                 )
     return value
@@ -218,11 +110,11 @@ class AnatomySection(Section):
     """`[anatomy]`: which spine, and how much of it."""
 
     table: Literal["adult"] = Field(default="adult", description="table of levels the anatomy comes from")
-    span: Annotated[tuple[Level, Level], BeforeValidator(_span), AfterValidator(_ordered)] | None = Field(
+    span: Span | None = Field(
         default=None,
         description="levels modelled, cranial to caudal; default six segments to each side of injections and leaks",
     )
-    mesh: Annotated[str, BeforeValidator(_file)] | None = Field(
+    mesh: MeshFile | None = Field(
         default=None,
         description="a tetrahedral mesh of your own, in millimetres, in place of the table; "
         "edges within an injection's source are split to half its radius",
@@ -284,7 +176,7 @@ class InjectionSection(Section):
         description="start; default 0 s, or the end of the one before, early where a limit stops that one",
     )
     gauge: Gauge | None = Field(default=None, description="gauge of the needle")
-    stop_at: Annotated[str, BeforeValidator(_stop)] | None = Field(
+    stop_at: Stop | None = Field(
         default=None, description="pressure at its own needle, or name of a limit of tolerance, at which it stops"
     )
 
@@ -322,7 +214,7 @@ class TimeSection(Section):
     max_step: Annotated[float, POSITIVE_TIME] = Field(
         default=TimeControl.max_step, description="largest step without injection, or late_step where that is more"
     )
-    late_step: Annotated[float, _number(0.0, 1.0)] = Field(
+    late_step: Annotated[float, number(0.0, 1.0)] = Field(
         default=TimeControl.late_step, description="largest step over the time since the latest injection ended"
     )
 
@@ -330,9 +222,7 @@ class TimeSection(Section):
 class MeshSection(Section):
     """`[mesh]`: how fine."""
 
-    size: Annotated[str, BeforeValidator(_mesh_size)] = Field(
-        default="default", description='"draft", "default", "fine", or a length'
-    )
+    size: MeshSize = Field(default="default", description='"draft", "default", "fine", or a length')
 
 
 class SolverSection(Section):
@@ -356,7 +246,7 @@ class SolverSection(Section):
     smallest_step: Annotated[float, POSITIVE_TIME] = Field(
         default=SolverControl.smallest_step, description="step below which the solver gives up"
     )
-    growth: Annotated[float, _number(1.0, 4.0)] = Field(
+    growth: Annotated[float, number(1.0, 4.0)] = Field(
         default=SolverControl.growth, description="growth of the step after an easy one"
     )
 
@@ -373,64 +263,6 @@ class OutputSection(Section):
     upright: StrictBool = Field(
         default=False, description="let the supine patient stand up before the patch and at the end; summary only"
     )
-
-
-def _material_field(row: ParameterRow) -> Any:
-    text = f"{row.source} [{row.tag}]"
-    if row.unit == "1":
-        bounds = (
-            _number(0.0, 0.499)
-            if row.key.endswith("poisson_ratio")
-            else _number(0.0, 1.0 if row.high <= 1.0 else 100.0)
-        )
-        return Annotated[float | None, bounds], Field(default=None, description=text)
-    name = row.key.rpartition(".")[2].replace("_", " ")
-    example = f"{row.value:g} {row.unit}"
-    dimension = (
-        Dimension(f"the {name}", row.unit, example, low=0.0)
-        if row.low == 0.0
-        else Dimension(f"the {name}", row.unit, example, above=0.0)
-    )
-    return Annotated[float, dimension] | None, Field(default=None, description=text)
-
-
-class MaterialTables(Section):
-    """Takes a material by its name in `injection.material`, too: `fibrin-glue` for `fibrin_glue`."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _by_material(cls, tables: Any) -> Any:
-        if not isinstance(tables, dict):
-            return tables
-        spelled = {name: name.replace("-", "_") for name in tables}
-        twice = [name for name, key in spelled.items() if name != key and key in tables]
-        return tables if twice else {key: tables[name] for name, key in spelled.items()}
-
-
-def _materials_section() -> type[Section]:
-    """`[materials]` with a table per material, made from the table of parameters."""
-    groups: dict[str, dict[str, Any]] = {}
-    for key, row in parameter_table().items():
-        material, _, parameter = key.partition(".")
-        groups.setdefault(material, {})[parameter] = _material_field(row)
-    tables: dict[str, Any] = {}
-    for material, fields in groups.items():
-        model = create_model(f"Material_{material}", __base__=Section, __doc__=f"`[materials.{material}]`", **fields)
-        tables[material] = (model, Field(default_factory=model))
-    return create_model(
-        "MaterialsSection", __base__=MaterialTables, __doc__="`[materials.NAME]`: any parameter of a law.", **tables
-    )
-
-
-if TYPE_CHECKING:
-
-    class MaterialsSection(Section):
-        """`[materials.NAME]`: any parameter of a law."""
-
-        def __getattr__(self, material: str) -> Any: ...
-
-else:
-    MaterialsSection = _materials_section()
 
 
 class Case(Section):

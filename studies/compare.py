@@ -15,7 +15,6 @@ import pandas as pd
 from fem.quantities import THRESHOLD_BAND
 from studies import networkband
 from studies.calibrate.outcome import fitted_as_default, predicted_sd
-from studies.case import INTERSPACES
 from studies.clinical import Measurement, measurements, null_displaced, null_pressure, pratt_exponents
 from studies.errors import InputError
 from studies.protocols import (
@@ -46,6 +45,7 @@ from studies.relief.data import relief_rows
 from studies.relief.predicted import Held, hold, usable
 from studies.relief.table import row_table, stratum_table
 from studies.spinalshare import SHARES, applies, at_shares
+from studies.values import INTERSPACES
 
 TABLE: Final = "comparison.csv"
 PAGE: Final = "comparison.html"

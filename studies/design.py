@@ -19,10 +19,10 @@ import numpy.typing as npt
 from pydantic import Field, StrictInt
 from pydantic_core import PydanticCustomError
 
-from studies.case import Section
 from studies.errors import InputError, shown
 from studies.quantities import GIGABYTES, POSITIVE_TIME, dimension_at
 from studies.reading import validate
+from studies.values import Section
 
 MAX_CASES: Final = 100_000
 MAX_SOBOL: Final = 2**16

@@ -16,12 +16,13 @@ import numpy as np
 import pandas as pd
 
 from fem.quantities import STATIC_DELAY
-from studies.case import LEVELS, Case
+from studies.case import Case
 from studies.reading import validate_case
 from studies.recorded import Recorded, recorded_in
 from studies.resolve import end_of_injection, planned
 from studies.results import case_states, is_sweep, read_summary
 from studies.series import TIME, read_series
+from studies.values import LEVELS
 
 DISPLACED: Final = "csf_displaced_lumbosacral_mL"
 STATIC_RISE: Final = "epidural_pressure_static_rise_mmHg"

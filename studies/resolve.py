@@ -29,10 +29,11 @@ from fem.quantities import LIMITED_LEVELS, LUMBAR
 from fem.tolerance import limits
 from geometry import Anatomy, AnatomyError, SpineMesh
 from studies.baseline import csf_and_leaks
-from studies.case import LEVELS, Case, InjectionSection
+from studies.case import Case, InjectionSection
 from studies.errors import InputError
 from studies.quantities import FOLDING_STIFFNESS, OFFSET, PRESSURE, RATE, STOP_PRESSURE, TIME, VOLUME, dimension_of
 from studies.reading import Tree, case_tree, validate_case
+from studies.values import LEVELS
 
 PATIENTS: Final = Path(__file__).parent / "data" / "patients.csv"
 WINDOW_SEGMENTS: Final = 6

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geometry import Anatomy, MeshSize, Source, SpineMesh, cached_mesh, resolved
-from studies.case import MESH_SIZES, Case
+from studies.case import Case
 from studies.errors import InputError, shown
 from studies.ladder import cause_of
 from studies.modelversion import model_version
@@ -19,6 +19,7 @@ from studies.quantities import LENGTH
 from studies.reading import case_hash
 from studies.resolve import build_anatomy, patch_parameters
 from studies.runfolder import RunFolder
+from studies.values import MESH_SIZES
 
 if TYPE_CHECKING:
     from mpi4py import MPI

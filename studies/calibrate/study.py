@@ -14,7 +14,7 @@ from pydantic import Field, StrictInt
 from fem.parameters import parameter_table
 from fem.quantities import STATIC_DELAY
 from studies.calibrate.likelihood import Beyond, Likelihood, Measured
-from studies.case import Case, Section
+from studies.case import Case
 from studies.clinical import Measurement, measurements
 from studies.errors import InputError, shown
 from studies.protocols import BOLUS, BOLUS_DELAY, COMPRESSION, DISPLACED, HIGUCHI_DELAY, STATIC_RISE
@@ -30,6 +30,7 @@ from studies.reading import (
     validate_case,
 )
 from studies.resolve import resolve
+from studies.values import Section
 
 READABLE: Final = (DISPLACED, STATIC_RISE, BOLUS, COMPRESSION[0])
 """Quantities that can be read off a run; every datum of the calibration folder has one of them."""

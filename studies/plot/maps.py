@@ -12,7 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from studies.case import INTERSPACES
+from studies.values import INTERSPACES
 
 LEVEL: Final = "injection.0.level"
 VOLUME: Final = "injection.0.volume"

@@ -11,12 +11,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from studies.case import INTERSPACES
 from studies.errors import InputError
 from studies.plot.maps import map_figure
 from studies.plot.style import GREY, LINES, Picture, colours, overfull, save, styled
 from studies.recorded import BETWEEN, mesh_notes, recorded_of
 from studies.results import case_states, read_plan, table
+from studies.values import INTERSPACES
 
 OCCUPANCY: Final = "canal_occupancy_max"
 HEADLINES: Final = (

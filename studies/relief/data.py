@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from studies.case import INTERSPACES
+from studies.values import INTERSPACES
 
 TABLE: Final = Path(__file__).parents[1] / "data" / "clinical_relief.csv"
 

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fem.quantities import THRESHOLD_BAND
-from studies.case import INTERSPACES
 from studies.protocols import Outcome, is_patch, of_one_model
 from studies.recorded import Recorded
 from studies.relief.data import ReliefRow, primary
 from studies.spinalshare import applies, at_shares
+from studies.values import INTERSPACES
 
 POINTS: Final = 41
 """Volumes over which a prediction is integrated."""

@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from fem.quantities import QUANTITIES
-from studies.case import LEVELS
 from studies.errors import InputError
 from studies.files import read_json
 from studies.standing import CaseState, case_states, read_summary
 from studies.study import numeric_column
+from studies.values import LEVELS
 from studies.verification.convergence import Convergence, convergence
 
 HEADLINES: Final = (

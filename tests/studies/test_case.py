@@ -5,12 +5,13 @@ import tomllib
 import pytest
 
 from fem.parameters import MMHG, parameter_table
-from studies.case import INTERSPACES, Case
+from studies.case import Case
 from studies.errors import InputError
 from studies.reading import case_hash, case_toml, parse_value, read_case, set_key, validate_case
 from studies.resolve import material_values, patch_parameters, presets, resolve, window
 from studies.schema import json_schema, markdown
 from studies.study import read_study
+from studies.values import INTERSPACES
 
 LEAK = {"level": "L3/L4", "site": "dorsal"}
 INJECTION = {"level": "L3/L4", "volume": "10 mL"}

@@ -11,13 +11,13 @@ import pytest
 import tomli_w
 
 from studies import demo
-from studies.case import INTERSPACES
 from studies.errors import InputError
 from studies.plot.maps import LEVEL, VOLUME, VOLUME_ML, map_figure
 from studies.plot.style import styled
 from studies.plot.sweep import _figure as curves
 from studies.study import read_study
 from studies.sweep import execute
+from studies.values import INTERSPACES
 from tests.studies.fake import NAME
 
 FILE = demo.CASES / demo.REFERENCE["reference"]
