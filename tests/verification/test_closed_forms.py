@@ -110,7 +110,10 @@ def test_problem_as_the_command_runs_it(name: str) -> None:
     judge(PROBLEMS[name]())
 
 
-@pytest.mark.parametrize("name", ["baseline", "bolus", "patch_jacobian", "conservation", "invariance"])
+@pytest.mark.parametrize(
+    "name",
+    ["baseline", "bolus", "patch_jacobian", "conservation", pytest.param("invariance", marks=pytest.mark.slow)],
+)
 def test_patient_model_as_the_command_runs_it(name: str) -> None:
     judge(PROBLEMS[name]())
 
