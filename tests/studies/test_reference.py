@@ -96,6 +96,25 @@ def test_one_command_writes_table_and_figures(tmp_path, monkeypatch):
     assert not (tmp_path / "nothing").exists()
 
 
+def test_the_demo_computes_everything_on_the_draft_mesh_and_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "execute", partial(execute, simulator=NAME))
+    out = tmp_path / "demo"
+    assert demo.demo(out, jobs=2) == 0
+    runs = sorted(out.glob("*/runs/*"))
+    assert {run.parent.parent.name for run in runs} == set(demo.STUDIES)
+    assert all('size = "draft"' in (run / "case.toml").read_text() for run in runs)
+    levels = pd.read_csv(out / "volume-level" / "results.csv")
+    assert levels.groupby("injection.0.level")["injection.0.volume_mL"].apply(list).to_dict() == {
+        "L3/L4": [5, 10, 20],
+        "T8/T9": [5, 10, 20],
+    }
+    assert set(pd.read_csv(out / "comparison.csv")["mesh"].dropna().str.partition(";")[0]) == {"draft"}
+
+    ended = {run: (run / "status.json").stat().st_mtime_ns for run in runs}
+    assert demo.demo(out, jobs=2) == 0
+    assert ended == {run: (run / "status.json").stat().st_mtime_ns for run in runs}
+
+
 def frame():
     rows = [
         {APPROACH: way, LEVEL: level, VOLUME: f"{v} mL", VOLUME_ML: float(v), "state": "done",
