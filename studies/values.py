@@ -25,6 +25,7 @@ LEVELS: Final = (
 )
 INTERSPACES: Final = tuple(f"{above}/{below}" for above, below in itertools.pairwise(LEVELS))
 MESH_SIZES: Final = ("draft", "default", "fine")
+TWO_LEVELS: Final = 'two levels from cranial to caudal, such as ["T10", "S2"]'
 
 
 def refuse(text: str) -> PydanticCustomError:
@@ -68,13 +69,13 @@ def number(low: float, high: float, what: str = "a number") -> BeforeValidator:
 
 def _span(value: object) -> object:
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise refuse('two levels from cranial to caudal, such as ["T10", "S2"]')
+        raise refuse(TWO_LEVELS)
     return tuple(value)
 
 
 def _ordered(value: tuple[str, str]) -> tuple[str, str]:
     if LEVELS.index(value[0]) > LEVELS.index(value[1]):
-        raise refuse('two levels from cranial to caudal, such as ["T10", "S2"]')
+        raise refuse(TWO_LEVELS)
     return value
 
 
