@@ -69,14 +69,24 @@ class CasePath:
 
 @dataclass
 class Job:
-    """A path that is running on a rung of the ladder."""
+    """A path that is running on a rung of the ladder.
+
+    Attributes:
+        path: what is computed.
+        rung: of the ladder.
+        worker: its process.
+        due: names of the cases that it has yet to end.
+        written: when the steps of each of them had been written as it was started, see `_written`.
+        since: when it took up the case that it is at, as of `time.monotonic`.
+        overdue: whether that case took too long.
+    """
 
     path: CasePath
     rung: int
     worker: Worker
     due: list[str]
+    written: dict[str, int | None] = field(default_factory=dict)
     since: float = field(default_factory=time.monotonic)
-    started: float = field(default_factory=time.time)
     overdue: bool = False
 
 
@@ -209,8 +219,9 @@ class Pool:
                 continue
             rung = due[0].due or 0
             arguments = [str(path.folder), path.group, "--rung", str(rung), "--simulator", self.simulator, "--leash"]
+            written = {case.name: _written(case) for case in due}
             worker = self.launcher.start(arguments, path.folder / LOGS / f"{path.group}.log")
-            self.running.append(Job(path, rung, worker, [case.name for case in due]))
+            self.running.append(Job(path, rung, worker, [case.name for case in due], written))
 
     def _room(self) -> bool:
         unmeasured = sum(job.worker.pid not in self.memory.held for job in self.running)
@@ -242,11 +253,10 @@ class Pool:
 
     def _stands(self, job: Job) -> bool:
         """Whether the model of a running path stands: its baseline has been written since it was started."""
-        steps = self.states[job.path.folder, job.due[0]].path / "steps.jsonl" if job.due else None
-        try:
-            return steps is None or steps.stat().st_mtime >= job.started
-        except OSError:
-            return False
+        if not job.due:
+            return True
+        now = _written(self.states[job.path.folder, job.due[0]])
+        return now is not None and now != job.written.get(job.due[0])
 
     def _ended_since(self, job: Job, name: str) -> bool:
         """Whether a case of a running path has its status; the time of the others counts from then."""
@@ -320,6 +330,18 @@ class Pool:
 def _is_of(case: CaseState, attempt: int) -> bool:
     """Whether an attempt has left its own failure; a worker that died before it began leaves the one before."""
     return case.state == "failed" and case.status is not None and case.status.attempts >= attempt
+
+
+def _written(case: CaseState) -> int | None:
+    """When a case's steps were last written [ns]; none where there are none.
+
+    Only ever compared with an earlier answer: a file system's clock is not this process's own, and coarser even on one
+    machine.
+    """
+    try:
+        return (case.path / "steps.jsonl").stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _last_line(log: Path) -> str:

@@ -1,6 +1,7 @@
 """No more paths at a time than fit."""
 
 import os
+import time
 
 from studies import memory, pool
 from studies.launcher import Launcher, Worker
@@ -48,12 +49,17 @@ def test_the_pool_starts_the_first_path_alone_and_then_what_fits(tmp_path, monke
     monkeypatch.setattr(memory, "resident", lambda pid: 2 * GB)
     made = pool.Pool([out], 8, NAME)
     made.waiting = list(made.paths)
-    made._start_what_fits()
-    made._start_what_fits()
-    assert len(made.launcher.started) == 1
-    case = made.states[out, made.running[0].path.members[0]["name"]]
+    case = made.states[out, made.paths[0].members[0]["name"]]
+    steps = case.path / "steps.jsonl"
     case.path.mkdir(parents=True)
-    (case.path / "steps.jsonl").write_text("{}\n")  # its model stands
+    steps.write_text("{}\n")  # of an attempt before
+    for _ in range(3):
+        made._start_what_fits()
+        made._look()
+        assert len(made.launcher.started) == 1
+    steps.write_text("{}\n")  # its model stands, on a disk whose clock is an hour behind
+    behind = time.time_ns() - 3600 * 10**9
+    os.utime(steps, ns=(behind, behind))
     for _ in range(3):
         made._look()
         made._start_what_fits()
