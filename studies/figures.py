@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mode
-from textwrap import fill
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +18,7 @@ from studies import networkband
 from studies.calibrate.outcome import uncertainty_note
 from studies.clinical import measurements, null_displaced, null_pressure, pratt
 from studies.compare import Comparison, Line
-from studies.plot.style import GREY, LINES, colours, styled
+from studies.plot.style import GREY, LINES, NOTE_SIZE, colours, in_lines, styled
 from studies.protocols import DISPLACED, STATIC_RISE, Outcome
 from studies.recorded import BETWEEN, Recorded, mesh_notes, step_notes, versions
 from studies.relief.data import relief_rows
@@ -31,9 +30,6 @@ from studies.spinalshare import applies, at_shares, ratios, version_note
 MOST_COLUMNS: Final = 4
 STOPPED: Final[dict[str, Any]] = {"ls": "none", "marker": "x", "ms": 6.0, "mew": 1.8, "zorder": 4}
 """The mark at the end of a run that did not finish."""
-
-NOTE_LETTERS: Final = 17
-"""Letters of the note below a figure that an inch of it holds."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +66,12 @@ def draw(comparison: Comparison, folder: Path) -> list[Drawn]:
                 shifted = "Markers of one place stand beside each other, to its left." if name == COVERAGE.name else ""
                 made.append((name, f"{words}{share_words(ran) if name == 'relief' else ''}", figure, ran, shifted))
         for name, caption, figure, runs, more in made:
-            how = {"mesh": mesh_notes(runs), "steps in time": step_notes(runs)}
+            how = {"Mesh": mesh_notes(runs), "steps in time": step_notes(runs)}
             told = (
-                "; ".join(f"{name}: {BETWEEN.join(notes)}" for name, notes in how.items()) if runs else "no prediction"
+                "; ".join(f"{name}: {BETWEEN.join(notes)}" for name, notes in how.items()) if runs else "No prediction"
             )
-            note = f"{more} {told}. Research use only."
-            below = fill(note.strip(), int(NOTE_LETTERS * figure.get_figwidth()))
-            figure.supxlabel(below, fontsize=7, color=GREY, x=0.01, ha="left")
+            note = in_lines(f"{more} {told}. Research use only.".strip(), figure)
+            figure.supxlabel(note, fontsize=NOTE_SIZE, color=GREY, x=0.01, ha="left")
             svg, png = folder / f"{name}.svg", folder / f"{name}.png"
             figure.savefig(svg, metadata={"Date": None})
             figure.savefig(png)
@@ -167,7 +162,7 @@ def _displaced(comparison: Comparison) -> Figure:
 
 
 def _static(comparison: Comparison) -> Figure:
-    figure = Figure(figsize=(5.2, 3.6))
+    figure = Figure(figsize=(5.2, 4.4))
     axes = figure.add_subplot()
     volume = [reading.volume_mL for reading in comparison.static]
     axes.plot(volume, [r.value for r in comparison.static], "C0-", label="model, 20 s after each step")
@@ -186,10 +181,8 @@ def _static(comparison: Comparison) -> Figure:
     span = np.linspace(0, 1.05 * max(volume), 100)
     axes.plot(span, [null_pressure(v) for v in span], ":", color=GREY, label="null model")
     _points(axes, STATIC_RISE, "Pratt 2014, fit and SD of residuals", special="pratt-final")
-    axes.set(
-        xlabel="volume injected [mL]", ylabel="static epidural pressure rise [mmHg]", xlim=(0, None), ylim=(0, None)
-    )
-    axes.legend(loc="upper left")
+    axes.set(xlabel="volume injected [mL]", ylabel="static epidural rise [mmHg]", xlim=(0, None), ylim=(0, None))
+    figure.legend(loc="outside upper center", ncols=2)
     return figure
 
 
@@ -222,8 +215,8 @@ def _by_level(study: Sequence[Outcome]) -> dict[str, list[Outcome]]:
 
 
 _PANELS: Final = (
-    ("csf_pressure_rise_mmHg", "peak rise of the CSF pressure [mmHg]"),
-    (STATIC_RISE, "static epidural pressure rise [mmHg]"),
+    ("csf_pressure_rise_mmHg", "peak CSF rise [mmHg]"),
+    (STATIC_RISE, "static epidural rise [mmHg]"),
     ("csf_displaced_peak_mL", "CSF displaced, peak [mL]"),
     ("sac_area_min_ratio", "smallest sac area over baseline [1]"),
 )

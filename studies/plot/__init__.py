@@ -35,7 +35,7 @@ FIGURES: Final[tuple[tuple[str, Callable[[Run], tuple[Figure, str] | None]], ...
 def note_of(run: Run) -> str:
     """What stands below every picture of a run: mesh with its error, and what it is for."""
     ended = "" if run.state == "done" else f" Run {run.state}: what was reached is shown."
-    return f"mesh: {recorded(run.case, run.provenance).mesh_note}.{ended} Research use only."
+    return f"Mesh: {recorded(run.case, run.provenance).mesh_note}.{ended} Research use only."
 
 
 def draw_run(run: Run, folder: Path, moving: bool = True) -> list[Picture]:

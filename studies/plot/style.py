@@ -50,10 +50,12 @@ OVERFULL: Final = (
 )
 NOTE_MARGIN: Final = 0.1
 NOTE_LINE: Final = 0.12
-"""Height kept free below a figure for its note, and for each of its lines [inch]."""
+"""Room kept free at the edges of a figure for its note, and the height of each of its lines [inch]."""
 
 NOTE_LETTERS: Final = 19
 """Letters of the note that an inch holds."""
+NOTE_SIZE: Final = 7
+"""Size of its letters [point]."""
 
 FULL: Final = 1.0
 """Injected content at which the colour of the patch is full [1]."""
@@ -99,14 +101,20 @@ def overfull(occupancy: Iterable[float]) -> str:
     return f" {OVERFULL}" if any(value > 1.0 for value in occupancy) else ""
 
 
+def in_lines(note: str, figure: Figure) -> str:
+    """The note below a figure, in lines that it has room for; a number and its per cent sign stay on one."""
+    kept = note.replace(" %", "\N{NO-BREAK SPACE}%")
+    return fill(kept, int(NOTE_LETTERS * (figure.get_figwidth() - NOTE_MARGIN))).replace("\N{NO-BREAK SPACE}", " ")
+
+
 def save(figure: Figure, folder: Path, name: str, caption: str, note: str) -> Picture:
     """Write a figure as SVG and PNG, with a small note below it."""
-    below = fill(note, int(NOTE_LETTERS * (figure.get_figwidth() - 0.1)))
+    below = in_lines(note, figure)
     share = (NOTE_MARGIN + NOTE_LINE * (below.count("\n") + 1)) / figure.get_figheight()
     engine = figure.get_layout_engine()
     assert isinstance(engine, ConstrainedLayoutEngine)
     engine.set(rect=(0.0, share, 1.0, 1.0 - share))
-    figure.text(0.01, 0.06 / figure.get_figheight(), below, fontsize=7, color=GREY, ha="left", va="bottom")
+    figure.text(0.01, 0.06 / figure.get_figheight(), below, fontsize=NOTE_SIZE, color=GREY, ha="left", va="bottom")
     svg, png = folder / f"{name}.svg", folder / f"{name}.png"
     figure.savefig(svg, metadata={"Date": None}, dpi=200)
     figure.savefig(png)

@@ -94,7 +94,7 @@ def draw_sweep(folder: Path, out: Path) -> list[Picture]:
             legend.set_title(f"{title}; lines: {legend.get_title().get_text()}")
         else:
             figure.suptitle(title, fontsize=10)
-        note = f"mesh: {BETWEEN.join(mesh_notes(recorded_of(s for s in states if s.state == 'done')))}."
+        note = f"Mesh: {BETWEEN.join(mesh_notes(recorded_of(s for s in states if s.state == 'done')))}."
         caption = f"Headline figures of every finished case against {across}; a line per " + (
             ", ".join(others) or "sweep"
         )

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from studies.compare import Comparison
 from studies.figures import STOPPED, _time_course, draw
-from studies.plot.style import OVERFULL, overfull, styled
+from studies.plot.style import NOTE_LETTERS, OVERFULL, in_lines, overfull, styled
 from studies.protocols import Outcome
 from studies.reading import validate_case
 from studies.resolve import end_of_injection, resolve
@@ -84,3 +85,12 @@ def test_a_run_of_days_does_not_squeeze_the_others():
 def test_an_occupancy_above_one_is_explained_where_there_is_one():
     assert overfull([0.7, float("nan"), 1.04]) == f" {OVERFULL}"
     assert overfull([0.7, float("nan"), 1.0]) == ""
+
+
+def test_a_note_breaks_before_a_number_not_before_its_per_cent_sign():
+    note = "displaced CSF 0.33 %; " * 30
+    for inches in (3.0, 5.2, 9.6):
+        lines = in_lines(note, Figure(figsize=(inches, 1.0))).split("\n")
+        assert " ".join(lines) == note.strip()
+        assert len(lines) > 1 and not any(line.startswith("%") for line in lines)
+        assert max(map(len, lines)) <= NOTE_LETTERS * inches

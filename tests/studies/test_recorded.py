@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import fem
-from studies import figures
 from studies.compare import compare, gather
 from studies.demo import CASES, REFERENCE
+from studies.plot import style
 from studies.provenance import error_table
 from studies.reading import validate_case
 from studies.recorded import BETWEEN, NOT_RECORDED, Recorded, begun, mesh_notes, recorded, recorded_in, versions
@@ -107,7 +107,7 @@ def footnotes(folder):
     found = {}
     for path in (folder / "figures").glob("*.svg"):
         texts = re.findall(r"<!-- (.*?) -->", path.read_text(encoding="utf-8"), re.S)
-        found[path.stem] = " ".join(html.unescape(next(text for text in texts if "mesh: " in text)).split())
+        found[path.stem] = " ".join(html.unescape(next(text for text in texts if "Mesh: " in text)).split())
     return found
 
 
@@ -129,14 +129,14 @@ def test_the_reference_sweep_is_on_the_draft_mesh_and_the_protocols_are_not():
 
 
 def test_every_figure_names_the_meshes_of_its_runs(folder, monkeypatch):
-    monkeypatch.setattr(figures, "NOTE_LETTERS", 10_000)
+    monkeypatch.setattr(style, "NOTE_LETTERS", 10_000)
     page = compare(folder)
     notes = footnotes(folder)
     for name in ("displaced_csf", "static_pressure"):
-        assert "mesh: default; discretisation error " in notes[name]
+        assert "Mesh: default; discretisation error " in notes[name]
         assert "draft" not in notes[name]
     for name in ("volume_and_level", "time_course", "relief"):
-        assert "mesh: draft; discretisation error " in notes[name]
+        assert "Mesh: draft; discretisation error " in notes[name]
         assert BETWEEN not in notes[name]
     frame = pd.read_csv(folder / "comparison.csv").set_index("measurement")
     assert frame.loc["pratt-20", "mesh"].startswith("default; ")
@@ -150,7 +150,7 @@ def test_every_figure_names_the_meshes_of_its_runs(folder, monkeypatch):
 
 
 def test_several_meshes_in_one_figure_are_each_named(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "NOTE_LETTERS", 10_000)
+    monkeypatch.setattr(style, "NOTE_LETTERS", 10_000)
     vary = ["injection.0.level=L3/L4", "injection.0.volume=10mL,20mL"]
     leak = 'leak=[{level="L3/L4", site="dorsal"}]'  # for the coverage, beside pressures of runs without
     settings = (['mesh.size="draft"'], ['mesh.size="default"', leak])
@@ -158,11 +158,11 @@ def test_several_meshes_in_one_figure_are_each_named(folder, tmp_path, monkeypat
     sweeps = [prepare(plan, tmp_path / f"sweep-{number}") for number, plan in enumerate(plans)]
     assert execute(sweeps, 2, simulator=NAME) == 0
     compare(tmp_path)
-    assert re.search(r"mesh: default; .* \| draft; discretisation error ", footnotes(tmp_path)["relief"])
+    assert re.search(r"Mesh: default; .* \| draft; discretisation error ", footnotes(tmp_path)["relief"])
 
 
 def test_runs_on_another_mesh_are_no_points_of_a_curve(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "NOTE_LETTERS", 10_000)
+    monkeypatch.setattr(style, "NOTE_LETTERS", 10_000)
     volumes = {"draft": "10mL,20mL", "default": "19mL"}
     plans = [
         read_study(
@@ -176,11 +176,11 @@ def test_runs_on_another_mesh_are_no_points_of_a_curve(folder, tmp_path, monkeyp
     assert execute(sweeps, 2, simulator=NAME) == 0
     compare(tmp_path)
     for name in ("volume_and_level", "time_course", "relief"):
-        assert "mesh: default" not in footnotes(tmp_path)[name]
+        assert "Mesh: default" not in footnotes(tmp_path)[name]
 
 
 def test_runs_of_another_version_are_told_below_every_figure_and_on_the_page(folder, monkeypatch):
-    monkeypatch.setattr(figures, "NOTE_LETTERS", 10_000)
+    monkeypatch.setattr(style, "NOTE_LETTERS", 10_000)
     monkeypatch.setattr("studies.standing.damage", lambda folder, status: "")  # what is changed here is a record
     (known,) = {version for _, version in error_table().values()}
     kept = {path: path.read_text() for path in folder.rglob("provenance.json")}
@@ -201,7 +201,7 @@ def test_runs_of_another_version_are_told_below_every_figure_and_on_the_page(fol
 
 
 def test_the_static_rise_has_every_band_that_is_known(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "NOTE_LETTERS", 10_000)
+    monkeypatch.setattr(style, "NOTE_LETTERS", 10_000)
     compare(folder)
     note = footnotes(folder)["static_pressure"]
     for said in ("spinal share .32 to .69", "what the fit leaves open, one SD", "Not drawn: network 10 Pa to 300 Pa"):
