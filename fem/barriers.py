@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from fem.arrays import Array
-from fem.parameters import Barriers
+from fem.materials import Barriers
 from geometry import SpineMesh, Subregion
 
 NECK = 0.5

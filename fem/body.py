@@ -10,7 +10,7 @@ from fem.barriers import mobility_factor
 from fem.continuation import Channel
 from fem.domain import Domain
 from fem.laws.solids import lame
-from fem.parameters import Materials
+from fem.materials import Materials
 from geometry import Region as Part
 from geometry import SpineMesh, Subregion
 from geometry.mesh import MIRROR_TOLERANCE

@@ -18,7 +18,8 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from fem.arrays import Array
-from fem.parameters import MMHG, Injection, Materials
+from fem.materials import Materials
+from fem.parameters import MMHG, Injection
 from fem.species import SpeciesTransport
 
 RESORBING_RISE = 1.0 * MMHG

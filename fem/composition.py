@@ -25,7 +25,8 @@ from fem.laws.mobility import ConstantMobility, SwellingMobility
 from fem.leak import SURFACES as LEAKING
 from fem.leak import LeakFunctions
 from fem.linear import linear_limit
-from fem.parameters import MMHG, Materials, PatchParameters
+from fem.materials import Materials
+from fem.parameters import MMHG, PatchParameters
 from fem.regulation import epidural_baseline
 from fem.setup import Exchange, Fixed, Leak, Link, Region, Setup, SurfaceMembrane
 from fem.support import Support

@@ -21,7 +21,7 @@ from fem.laws.fibres import Surface, TensionOnlyMembrane
 from fem.laws.smooth import ramp
 from fem.laws.solids import LinearElastic, NeoHookean
 from fem.laws.storage import SaturatingVeins
-from fem.parameters import Materials
+from fem.materials import Materials
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fem.errors import ModelError
-from fem.parameters import MMHG, Materials
+from fem.materials import Materials
+from fem.parameters import MMHG
 from fem.regulation import (
     LEAST_SHARE,
     ConductanceError,

@@ -17,12 +17,13 @@ import numpy as np
 
 from fem.tolerance import limits
 from geometry import Anatomy
+from studies.answer import answer
 from studies.case import Case
-from studies.cli import answer
 from studies.console import say
 from studies.errors import InputError
+from studies.inputs import build_anatomy
 from studies.reading import read_case
-from studies.resolve import build_anatomy, resolve
+from studies.resolve import resolve
 from studies.values import LEVELS
 from studies.worker import DONE
 

@@ -18,10 +18,11 @@ from fem.quantities import INJECTION_FRAMES, READ_OUTS, STATIC_DELAY
 from studies.case import Case
 from studies.console import complain, counted, say
 from studies.errors import InputError
+from studies.inputs import end_of_injection, planned
 from studies.memory import available, cores, resident
 from studies.process import stop_process
 from studies.reading import case_toml
-from studies.resolve import end_of_injection, planned, resolve
+from studies.resolve import resolve
 from studies.runfolder import check_folder, read_status
 from studies.runner import rank_command, start_with_case
 from studies.solver import mesh_identity, run_key

@@ -18,13 +18,13 @@ from studies import networkband
 from studies.calibrate.outcome import uncertainty_note
 from studies.clinical import measurements, null_displaced, null_pressure, pratt
 from studies.compare import Comparison, Line
+from studies.inputs import end_of_injection
 from studies.plot.style import GREY, LINES, NOTE_SIZE, colours, in_lines, styled
 from studies.protocols import DISPLACED, STATIC_RISE, Outcome
 from studies.recorded import BETWEEN, Recorded, mesh_notes, step_notes, versions
 from studies.relief.data import relief_rows
 from studies.relief.figure import COVERAGE, relief_figures
 from studies.relief.predicted import RISE
-from studies.resolve import end_of_injection
 from studies.spinalshare import applies, at_shares, ratios, version_note
 
 MOST_COLUMNS: Final = 4

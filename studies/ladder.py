@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from fem.parameters import parameter_table
+from fem.materials import parameter_table
 from studies.case import Case
 from studies.errors import InputError
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, create_model, model_validator
 
-from fem.parameters import ParameterRow, parameter_table
+from fem.materials import ParameterRow, parameter_table
 from studies.quantities import Dimension
 from studies.values import Section, number
 

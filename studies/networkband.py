@@ -13,10 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from fem.parameters import parameter_table
+from fem.materials import parameter_table
 from studies.case import Case
+from studies.inputs import material_values
 from studies.provenance import of_version
-from studies.resolve import material_values
 
 TABLE: Final = Path(__file__).parent / "data" / "network_band.csv"
 STIFFNESS: Final = "network.youngs_modulus"

@@ -17,9 +17,9 @@ import pandas as pd
 
 from fem.quantities import STATIC_DELAY
 from studies.case import Case
+from studies.inputs import end_of_injection, planned
 from studies.reading import validate_case
 from studies.recorded import Recorded, recorded_in
-from studies.resolve import end_of_injection, planned
 from studies.results import case_states, is_sweep, read_summary
 from studies.series import TIME, read_series
 from studies.values import LEVELS

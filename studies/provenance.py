@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import fem
-from fem.parameters import TimeControl, parameter_table
+from fem.materials import parameter_table
+from fem.parameters import TimeControl
 from geometry import SpineMesh
 from studies.case import Case
-from studies.resolve import material_values, presets
+from studies.inputs import material_values
+from studies.resolve import presets
 
 MESH_ERROR: Final = Path(__file__).parent / "data" / "mesh_error.csv"
 PACKAGES: Final = ("fenics-dolfinx", "fenics-basix", "fenics-ufl", "fenics-ffcx", "petsc4py", "mpi4py")

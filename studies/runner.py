@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from geometry import AnatomyError, MeshError
+from studies.answer import answer
 from studies.case import Case
 from studies.console import PLAIN, Progressing, complain, headline, say
 from studies.errors import InputError
 from studies.files import locked
+from studies.inputs import end_of_injection
 from studies.ladder import is_invalid
 from studies.memory import cores
 from studies.posable import check_posable
 from studies.process import search_path, stop_process
 from studies.provenance import mesh_note
 from studies.reading import case_toml, read_case, validate_case
-from studies.resolve import end_of_injection, resolve
+from studies.resolve import resolve
 from studies.runfolder import CASE, Status, check_folder, read_status, write_status
 from studies.solver import mesh_of, run_key
 from studies.standing import read_summary
@@ -129,8 +131,6 @@ def _run_under_mpirun(case_file: Path, out: Path, settings: Sequence[str], quiet
 
 def _answered(comm: MPI.Comm, work: Callable[[], int]) -> int:
     """The exit status of what all ranks do; an error of one ends all, since the others may be waiting for it."""
-    from studies.cli import answer
-
     try:
         return work()
     except Exception as error:

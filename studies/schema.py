@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fem.parameters import parameter_table
+from fem.materials import parameter_table
 from studies.case import Case
 from studies.quantities import dimension_of
 from studies.resolve import presets

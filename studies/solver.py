@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from geometry import Anatomy, MeshSize, Source, SpineMesh, cached_mesh, resolved
 from studies.case import Case
 from studies.errors import InputError, shown
+from studies.inputs import build_anatomy, patch_parameters
 from studies.ladder import cause_of
 from studies.modelversion import model_version
 from studies.posable import check_posable
 from studies.quantities import LENGTH
 from studies.reading import case_hash
-from studies.resolve import build_anatomy, patch_parameters
 from studies.runfolder import RunFolder
 from studies.values import MESH_SIZES
 

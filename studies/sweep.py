@@ -21,10 +21,10 @@ from studies.console import Progressing, complain, counted, say
 from studies.errors import InputError
 from studies.executors import named_executor
 from studies.files import LOCK, finite, is_no_space, is_temporary, locked, read_json, replacing, write_json, write_text
+from studies.inputs import end_of_injection
 from studies.pool import Pool, StoppedError
 from studies.posable import check_posable
 from studies.reading import case_toml
-from studies.resolve import end_of_injection
 from studies.results import PARQUET, TABLE, collect, shortfall, with_numbers
 from studies.series import SERIES
 from studies.solver import run_key

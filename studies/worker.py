@@ -25,10 +25,10 @@ from geometry import SpineMesh
 from studies.case import Case
 from studies.errors import InputError
 from studies.files import BusyError, is_no_space, locked, make_way, write_json, write_text
+from studies.inputs import end_of_injection
 from studies.ladder import LADDER, Cause, cause_of, changes, is_invalid, on_rung
 from studies.provenance import mesh_note, provenance
 from studies.reading import case_toml, validate_case
-from studies.resolve import end_of_injection
 from studies.runfolder import CASE, RETRY, RunFolder, State, Status, read_status, write_status
 from studies.solver import run_key
 from studies.standing import CaseState, due_together, read_plan, state_of

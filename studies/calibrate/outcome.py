@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 import fem
-from fem.parameters import parameter_table
+from fem.materials import parameter_table
 from studies.case import Case
+from studies.inputs import material_values
 from studies.provenance import of_version
-from studies.resolve import material_values
 
 OUTCOME: Final = Path(__file__).parents[1] / "data" / "calibration.csv"
 """`calibration.csv` of the calibration that the defaults were taken from."""

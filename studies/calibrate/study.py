@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StrictInt
 
-from fem.parameters import parameter_table
+from fem.materials import parameter_table
 from fem.quantities import STATIC_DELAY
 from studies.calibrate.likelihood import Beyond, Likelihood, Measured
 from studies.case import Case

@@ -15,11 +15,11 @@ import pandas as pd
 
 from studies.case import Case
 from studies.errors import InputError
+from studies.inputs import build_anatomy, end_of_injection
 from studies.meshnote import MESH
 from studies.plot.fields import Fields, read_fields
 from studies.quantities import MMHG
 from studies.reading import validate_case
-from studies.resolve import build_anatomy, end_of_injection
 from studies.results import is_run
 from studies.runfolder import CASE, STATUS, SUMMARY, Status, read_status
 from studies.series import read_series

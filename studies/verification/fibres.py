@@ -28,7 +28,7 @@ from fem.forms import compile_form, integrate
 from fem.laws.fibres import SmearedFibres
 from fem.laws.mobility import ConstantMobility
 from fem.laws.solids import NeoHookean, lame
-from fem.parameters import Materials
+from fem.materials import Materials
 from fem.poro import PoroModel
 from fem.setup import Drained, Region, Setup
 from geometry import Region as Part

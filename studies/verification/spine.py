@@ -20,8 +20,9 @@ from fem.poro import QUADRATURE_DEGREE
 from fem.setup import Setup
 from geometry import SpineMesh
 from studies.case import Case
+from studies.inputs import patch_parameters
 from studies.reading import validate_case
-from studies.resolve import patch_parameters, resolve
+from studies.resolve import resolve
 from studies.solver import mesh_of
 
 ML = 1e-6

@@ -4,7 +4,8 @@ import json
 
 from mpi4py import MPI
 
-from fem.parameters import Injection, Leak, Materials, PatchParameters, SolverControl, TimeControl
+from fem.materials import Materials
+from fem.parameters import Injection, Leak, PatchParameters, SolverControl, TimeControl
 from fem.simulation import Simulation, build_model
 from geometry import Anatomy, MeshSize, Source, cached_mesh
 from tests.fem.tissue import leaking_csf

@@ -11,7 +11,8 @@ from fem.barriers import mobility_factor
 from fem.body import channel_beyond, modelled_domain
 from fem.composition import Composition
 from fem.leak import LeakFunctions
-from fem.parameters import Barriers, Csf, Injection, Materials, PatchParameters
+from fem.materials import Barriers, Materials
+from fem.parameters import Csf, Injection, PatchParameters
 from geometry import Anatomy, MeshSize, Region, Source, Subregion, cached_mesh
 
 BARRIERS = Barriers(ventral=0.3, lamina=0.5, foramen=0.7)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from fem.clot import LEAST_REST, Injectate
-from fem.parameters import Injection, Materials
+from fem.materials import Materials
+from fem.parameters import Injection
 
 VOLUME, MOBILE_FRACTION = 1e-9, 0.3
 FLUID = MOBILE_FRACTION * VOLUME

@@ -12,7 +12,8 @@ from mpi4py import MPI
 from fem.errors import ValidityError
 from fem.laws.fibres import Surface
 from fem.linear import LinearisedMembrane, linear_limit
-from fem.parameters import MMHG, Csf, Injection, Materials, PatchParameters, TimeControl
+from fem.materials import Materials
+from fem.parameters import MMHG, Csf, Injection, PatchParameters, TimeControl
 from fem.paths import simulate
 from fem.simulation import MOBILITY_CHANGE, Simulation, build_model
 from geometry import Anatomy, MeshSize, Source, cached_mesh

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fem.laws.rheology import Carreau, Newtonian
+from fem.materials import Materials
 from fem.needle import needle_table, pressure_drop
-from fem.parameters import Materials
 
 ML_PER_MIN = 1e-6 / 60
 

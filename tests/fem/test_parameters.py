@@ -2,7 +2,7 @@ import csv
 
 import pytest
 
-from fem.parameters import TABLE, Materials, parameter_table
+from fem.materials import TABLE, Materials, parameter_table
 
 TAGS = {"seen", "derived", "recalled", "assumed", "interpolated", "calibrated"}
 

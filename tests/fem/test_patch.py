@@ -9,7 +9,8 @@ from dolfinx import fem
 from mpi4py import MPI
 
 from fem.errors import ModelError, SolverError, ValidityError
-from fem.parameters import MMHG, Csf, Injection, Materials, PatchParameters, SolverControl, Stop, TimeControl
+from fem.materials import Materials
+from fem.parameters import MMHG, Csf, Injection, PatchParameters, SolverControl, Stop, TimeControl
 from fem.patch import PatchModel
 from fem.paths import simulate_volumes
 from fem.simulation import MOBILITY_CHANGE, Simulation, build_model

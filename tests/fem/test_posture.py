@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from mpi4py import MPI
 
-from fem.parameters import MMHG, Csf, Injection, Leak, Materials, Mechanisms, PatchParameters, TimeControl
+from fem.materials import Materials
+from fem.parameters import MMHG, Csf, Injection, Leak, Mechanisms, PatchParameters, TimeControl
 from fem.patch import PatchModel
 from fem.paths import simulate
 from fem.posture import Posture

@@ -9,7 +9,8 @@ from mpi4py import MPI
 
 from fem.errors import SolverError
 from fem.leak import Leaks, Openness
-from fem.parameters import MMHG, Injection, Leak, Materials, Mechanisms, PatchParameters, Stop, TimeControl
+from fem.materials import Materials
+from fem.parameters import MMHG, Injection, Leak, Mechanisms, PatchParameters, Stop, TimeControl
 from fem.patch import PatchModel
 from fem.quantities import BANDED, THRESHOLD_BAND
 from fem.simulation import Simulation

@@ -6,8 +6,9 @@ import pytest
 from fem.errors import ModelError
 from fem.laws.clot import ClotLaw
 from fem.laws.rheology import Carreau, Newtonian
+from fem.materials import Materials
 from fem.needle import needle_table, pressure_drop
-from fem.parameters import MMHG, Materials
+from fem.parameters import MMHG
 from fem.regulation import Regulation, conductance_of_pressure, epidural_of_both, pressure_of_leak
 from fem.tolerance import limits, tolerated_volumes
 

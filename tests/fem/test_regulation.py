@@ -6,7 +6,8 @@ import pytest
 from mpi4py import MPI
 
 from fem.errors import ModelError
-from fem.parameters import MMHG, Injection, Leak, Materials, PatchParameters
+from fem.materials import Materials
+from fem.parameters import MMHG, Injection, Leak, PatchParameters
 from fem.patch import PatchModel
 from fem.regulation import (
     LEAST_SHARE,

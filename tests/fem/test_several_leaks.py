@@ -9,7 +9,8 @@ from mpi4py import MPI
 
 from fem.errors import ModelError
 from fem.leak import find_patches
-from fem.parameters import Injection, Leak, Materials, PatchParameters, TimeControl
+from fem.materials import Materials
+from fem.parameters import Injection, Leak, PatchParameters, TimeControl
 from fem.patch import PatchModel
 from fem.quantities import THRESHOLD_BAND, of_each_leak, quantity, summarise
 from fem.simulation import Simulation

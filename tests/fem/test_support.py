@@ -12,7 +12,8 @@ from mpi4py import MPI
 from fem.composition import Composition
 from fem.forms import compile_form, integrate
 from fem.laws.kinematics import FiniteStrain, SmallStrain
-from fem.parameters import MMHG, Csf, Injection, Materials, PatchParameters, SolverControl, TimeControl
+from fem.materials import Materials
+from fem.parameters import MMHG, Csf, Injection, PatchParameters, SolverControl, TimeControl
 from fem.patch import PatchModel
 from fem.simulation import Simulation
 from geometry import Anatomy, MeshSize, Source, cached_mesh

@@ -19,7 +19,7 @@ from fem.errors import SolverError, ValidityError
 from fem.quantities import of_each_leak
 from geometry import AnatomyError
 from studies.case import Case
-from studies.resolve import end_of_injection, planned
+from studies.inputs import end_of_injection, planned
 from studies.runfolder import RunFolder
 from studies.solver import Folders
 

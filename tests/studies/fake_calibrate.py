@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from studies.case import Case
-from studies.resolve import end_of_injection, material_values
+from studies.inputs import end_of_injection, material_values
 from studies.runfolder import RunFolder
 from studies.solver import Folders
 from tests.studies import fake

@@ -9,9 +9,10 @@ from typing import Any
 import meshio
 import numpy as np
 
+from studies.inputs import build_anatomy, end_of_injection
 from studies.provenance import provenance
 from studies.reading import case_toml, validate_case
-from studies.resolve import build_anatomy, end_of_injection, resolve
+from studies.resolve import resolve
 from studies.runfolder import RunFolder
 from tests.studies.fake import FakeMesh, row
 

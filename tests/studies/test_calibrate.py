@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 import studies.calibrate as package
 from fem import MODEL_VERSION
-from fem.parameters import parameter_table
+from fem.materials import parameter_table
 from studies.calibrate import calibrate, rows, told
 from studies.calibrate.fit import LONGEST, Fit, NoPredictionError, gauss_newton
 from studies.calibrate.likelihood import Beyond, Measured

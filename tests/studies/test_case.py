@@ -4,11 +4,13 @@ import tomllib
 
 import pytest
 
-from fem.parameters import MMHG, parameter_table
+from fem.materials import parameter_table
+from fem.parameters import MMHG
 from studies.case import Case
 from studies.errors import InputError
+from studies.inputs import material_values, patch_parameters
 from studies.reading import case_hash, case_toml, parse_value, read_case, set_key, validate_case
-from studies.resolve import material_values, patch_parameters, presets, resolve, window
+from studies.resolve import presets, resolve, window
 from studies.schema import json_schema, markdown
 from studies.study import read_study
 from studies.values import INTERSPACES

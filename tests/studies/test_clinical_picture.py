@@ -15,12 +15,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fem.materials import Materials
 from fem.needle import needle_table
-from fem.parameters import MMHG, Materials
+from fem.parameters import MMHG
 from fem.tolerance import limits
 from studies.bound import OCCUPANCY_GOAL, bound
+from studies.inputs import build_anatomy, patch_parameters
 from studies.reading import read_case
-from studies.resolve import build_anatomy, patch_parameters, resolve
+from studies.resolve import resolve
 
 CASES = Path(__file__).parents[2] / "studies" / "cases"
 CHEAP = (

@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 
 from studies.compare import Comparison
 from studies.figures import STOPPED, _time_course, draw
+from studies.inputs import end_of_injection
 from studies.plot.style import NOTE_LETTERS, OVERFULL, in_lines, overfull, styled
 from studies.protocols import Outcome
 from studies.reading import validate_case
-from studies.resolve import end_of_injection, resolve
+from studies.resolve import resolve
 
 
 def course(level, volume, state="done", reach=1.0, follow_up="10 min"):

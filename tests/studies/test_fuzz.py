@@ -12,7 +12,7 @@ import pytest
 from mpi4py import MPI
 
 from studies import pool
-from studies.resolve import build_anatomy
+from studies.inputs import build_anatomy
 from studies.solver import mesh_of
 from tests.studies.fake import FakeMesh, simulate_well
 from tests.studies.sweeping import Inline

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fem.parameters import parameter_table
+from fem.materials import parameter_table
 from studies.errors import InputError
 from studies.protocols import outcomes
 from studies.relief.statistics import clopper_pearson

@@ -26,7 +26,7 @@ STEP_SECONDS = 0.02
 SHARES = {"worker": 22, "launcher": 2, "sweep": 1, "all": 1}
 DRIVER = """
 import pathlib, sys
-from studies.cli import answer
+from studies.answer import answer
 from studies.sweep import execute, prepare
 from studies.worker import stop_on_signals
 from tests.studies.test_sweep import plan, NAME

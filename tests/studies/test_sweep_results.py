@@ -196,7 +196,7 @@ def test_studies_of_the_documentation_are_valid(tmp_path):
 
 UNDER_MPIRUN = """
 import pathlib, sys
-from studies.cli import answer
+from studies.answer import answer
 from studies.runner import run
 case, out, simulator, *settings = sys.argv[1:]
 try:

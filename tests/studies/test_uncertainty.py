@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from fem import MODEL_VERSION
-from fem.parameters import parameter_table
+from fem.materials import parameter_table
 from studies.calibrate import outcome
 from studies.calibrate.study import NORMAL_95
 from studies.calibrate.uncertainty import PROTOCOLS, TABLE, points, read_posterior, spread, uncertainty
