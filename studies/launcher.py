@@ -30,7 +30,7 @@ from studies.files import is_no_space
 from studies.modelversion import model_version
 from studies.process import search_path
 from studies.provenance import commit, provenance
-from studies.worker import NO_SPACE, STALE
+from studies.worker import INTERRUPTED, NO_SPACE, STALE
 from studies.worker import main as work
 
 PATIENCE: Final = 20.0
@@ -171,7 +171,8 @@ class _Forking:
         for descriptor in (wake, poke):
             os.set_blocking(descriptor, False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # Kept off, and off in a worker until it is ready to be stopped: what comes before waits for it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         signal.set_wakeup_fd(poke, warn_on_full_buffer=False)
         unread = b""
         while True:
@@ -194,6 +195,8 @@ class _Forking:
         pid = os.fork()
         if pid == 0:
             _work(message, self.imported, self.leash, self.held)
+        with contextlib.suppress(OSError):  # it does so, too; whoever comes first, it can be signalled from here on
+            os.setpgid(pid, pid)
         self.children[pid] = message["number"]
         _tell({"number": message["number"], "pid": pid})
 
@@ -231,12 +234,13 @@ def _work(message: dict[str, Any], imported: str, leash: int, held: int) -> NoRe
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.setsid()
+        os.setpgid(0, 0)
         os.close(held)
         os.dup2(leash, 0)
         log = os.open(message["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         os.dup2(log, 1)
         os.dup2(log, 2)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         if _version_now() == imported:
             MPI.Init_thread()
             status = work(message["arguments"])
@@ -246,12 +250,15 @@ def _work(message: dict[str, Any], imported: str, leash: int, held: int) -> NoRe
             status = STALE
     except OSError as error:
         status = NO_SPACE if is_no_space(error) else 1
+    except KeyboardInterrupt:  # before it computes; from then on it keeps what it has
+        status = INTERRUPTED
     except BaseException:
         traceback.print_exc()
-    with contextlib.suppress(OSError):
-        sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(status)
+    finally:
+        with contextlib.suppress(OSError, KeyboardInterrupt):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
 
 
 def _version_now() -> str:

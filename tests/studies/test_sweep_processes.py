@@ -1,5 +1,6 @@
 """Cases that hang or kill their process, and a model that changes while it is swept."""
 
+import json
 import os
 import shutil
 import signal
@@ -16,7 +17,7 @@ from studies.results import table
 from studies.runfolder import read_status
 from studies.standing import case_states, counts
 from studies.sweep import execute, prepare
-from studies.worker import BAD_INPUT, STALE
+from studies.worker import BAD_INPUT, INTERRUPTED, STALE
 from tests.studies.fake import DEADLY_ONCE, ENDLESS, ENDLESS_ABOVE, ENDLESS_BELOW, ENDLESS_ONCE, NAME
 from tests.studies.sweeping import by_rate, plan
 
@@ -113,6 +114,45 @@ law.write_text(planned)
 print(first, status("path-0001"))
 launcher.stop()
 """
+
+
+LATE = """
+import time
+from studies import launcher
+
+def late(*of, work=launcher._work):
+    time.sleep(1.0)
+    work(*of)
+
+launcher._work = late
+launcher._Forking(launcher.model_version()).serve()
+"""
+
+
+def test_a_worker_that_is_stopped_before_it_is_ready_says_so_and_computes_nothing(tmp_path):
+    out = tmp_path / "out"
+    prepare(plan(tmp_path), out)
+    started = {
+        "number": 7,
+        "arguments": [str(out), "path-0001", "--simulator", NAME, "--leash"],
+        "log": str(out / "log"),
+    }
+    with subprocess.Popen(
+        [sys.executable, "-c", LATE],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as serving:
+        serving.stdin.write(json.dumps(started) + "\n")
+        serving.stdin.flush()
+        told = [json.loads(serving.stdout.readline())]
+        said = serving.communicate(timeout=60)
+    told += [json.loads(line) for line in said[0].splitlines()]
+    assert told == [{"number": 7, "pid": told[0]["pid"]}, {"number": 7, "status": INTERRUPTED}]
+    assert said[1] == "" and (out / "log").read_text() == ""
+    assert counts(case_states(out)) == {"waiting": 2}
 
 
 @pytest.fixture
