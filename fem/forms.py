@@ -47,13 +47,16 @@ def with_constants[Law](domain: Any, law: Law) -> Law:
 
 def compile_form(expression: Any) -> Any:
     """Compile a UFL form with the project's options, or take it from the cache; collective."""
-    folder = forms_folder()
+    folder = forms_folder() / hashlib.sha256(expression.signature().encode()).hexdigest()[:16]
     with _only_compiler(folder) if _compiles(expression) else contextlib.nullcontext():
         return fem.form(expression, jit_options={**JIT_OPTIONS, "cache_dir": str(folder)})
 
 
 def forms_folder() -> Path:
-    """Folder of the compiled forms of this kind of processor: machines of other kinds may share the cache."""
+    """Folder of the compiled forms of this kind of processor, each in one of its own.
+
+    Machines of other kinds may share the cache.
+    """
     return cache_folder("forms") / processor()
 
 
@@ -76,7 +79,7 @@ def _compiles(expression: Any) -> bool:
 
 @contextlib.contextmanager
 def _only_compiler(folder: Path) -> Iterator[None]:
-    """Let one process at a time compile into a folder, and clear what one that was killed left there.
+    """Let one process at a time compile into the folder of a form, and clear what one that was killed left there.
 
     FFCx marks a form as taken by its C file and as ready by a second file. Whoever finds the first without the second
     waits, in vain where the compiling process is gone.

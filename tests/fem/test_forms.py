@@ -1,5 +1,8 @@
 """Compiled forms survive a process that is killed while it compiles, and are kept apart by kind of processor."""
 
+import fcntl
+import signal
+
 import pytest
 import ufl
 from dolfinx import fem, mesh
@@ -19,16 +22,27 @@ def volume(tmp_path, monkeypatch):
 
 def test_what_a_killed_compiler_left_is_compiled_again(volume):
     compiled = [forms.compile_form(volume)]
-    (ready,) = forms.forms_folder().glob("*.c.cached")
+    (ready,) = forms.forms_folder().glob("*/*.c.cached")
     ready.unlink()  # killed before it was done
     compiled.append(forms.compile_form(volume))
     assert ready.exists()
     assert [forms.integrate(form, MPI.COMM_SELF) for form in compiled] == pytest.approx([3.0, 3.0])
 
 
+def test_a_form_is_compiled_while_another_one_is(volume):
+    forms.compile_form(volume)
+    (lock,) = forms.forms_folder().glob("*/.lock")
+    signal.alarm(60)  # ends the tests if it waits
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        doubled = forms.compile_form(2 * volume)
+    signal.alarm(0)
+    assert forms.integrate(doubled, MPI.COMM_SELF) == pytest.approx(6.0)
+
+
 def test_a_cache_that_cannot_be_written_is_read(volume, monkeypatch):
     forms.compile_form(volume)
-    lock = forms.forms_folder() / ".lock"
+    (lock,) = forms.forms_folder().glob("*/.lock")
     lock.unlink()
     lock.mkdir()
     assert forms.integrate(forms.compile_form(volume), MPI.COMM_SELF) == pytest.approx(3.0)
@@ -70,7 +84,7 @@ def test_processors_that_cannot_do_the_same_share_no_form(volume, tmp_path, monk
     for name in ("x86", "x86 with more"):
         mark(monkeypatch, tmp_path / name, None)
         forms.compile_form(volume)
-        compiled[name] = sorted(path.name for path in folders[name].glob("*.so"))
+        compiled[name] = sorted(path.name for path in folders[name].glob("*/*.so"))
     assert compiled["x86"] == compiled["x86 with more"] and len(compiled["x86"]) == 1
 
 
