@@ -14,8 +14,8 @@ demo:  ## the main job: volume and level, held against clinical data (results/de
 reference:  ## the reference sweep in full, many hours; goes on where it stopped (results/reference)
 	@$(RUN) bloodpatch reference --out results/reference
 
-# A file's tests stay together: they share their model. In order of their folders: sorted by their number of tests, as is usual, the
-# files with few and long ones come last, and one worker waits for the other.
+# A file's tests stay together: they share their model. In the order of their folders (testpaths in pyproject.toml): sorted by their
+# number of tests, as is usual, the files with few and long ones come last, and one worker waits for the other.
 test:  ## the daily tests, on up to four cores (ARGS="-n 0" for one)
 	@$(RUN) python -m pytest -q -m "not slow" -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
