@@ -69,7 +69,9 @@ def commit() -> dict[str, Any]:
     if not (root / ".git").exists():
         return {}
     try:
-        run = {"cwd": root, "capture_output": True, "text": True, "timeout": 20, "check": True}
+        # Without locks: a run that is killed while git looks would leave one in the checkout, and block git there.
+        quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+        run = {"cwd": root, "env": quiet, "capture_output": True, "text": True, "timeout": 20, "check": True}
         head = subprocess.run(["git", "rev-parse", "HEAD"], **run).stdout.strip()  # type: ignore[call-overload]
         changed = subprocess.run(["git", "status", "--porcelain"], **run).stdout.strip()  # type: ignore[call-overload]
     except (OSError, subprocess.SubprocessError):
