@@ -135,7 +135,8 @@ def _inner_half(angles: FloatArray, cord_angles: FloatArray) -> tuple[FloatArray
         gmsh.model.add("section")
         geo = gmsh.model.geo
 
-        # Inside, cells may be larger than on the outlines: the pressure there is all but uniform.
+        # Inside, cells may be larger than on the outlines: the pressure of CSF is all but uniform. That of the cord is
+        # not, which draft and default mesh do not see (docs/verification.md).
         cord_edge = np.pi * CORD_RADIUS / (len(cord_angles) - 1)
         for source in ("FromPoints", "FromCurvature", "ExtendFromBoundary"):
             gmsh.option.setNumber(f"Mesh.MeshSize{source}", 0)
