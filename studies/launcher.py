@@ -171,7 +171,7 @@ class _Forking:
         for descriptor in (wake, poke):
             os.set_blocking(descriptor, False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        # Kept off, and off in a worker until it is ready to be stopped: what comes before waits for it.
+        # The launcher takes none, and a worker takes what was sent before it was ready once it is.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         signal.set_wakeup_fd(poke, warn_on_full_buffer=False)
         unread = b""
@@ -195,7 +195,7 @@ class _Forking:
         pid = os.fork()
         if pid == 0:
             _work(message, self.imported, self.leash, self.held)
-        with contextlib.suppress(OSError):  # it does so, too; whoever comes first, it can be signalled from here on
+        with contextlib.suppress(OSError):  # the worker makes its group, too: there is one before anyone signals it
             os.setpgid(pid, pid)
         self.children[pid] = message["number"]
         _tell({"number": message["number"], "pid": pid})

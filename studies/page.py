@@ -48,8 +48,8 @@ LIMITS: Final = (
     "averaged anatomy",
     "veins only as storage",
     "invented stiffness of the subarachnoid network",
-    "on the draft and the default mesh a cord that drains at once: beside it the sac is a tenth too small, "
-    "and the cord loses twice too much of its area",
+    "on the draft and the default mesh a cord that drains at once: it loses more than twice the area that it should, "
+    "and the smallest sac area beside it is up to a tenth too small",
     "assumed or calibrated mobility of the epidural fat",
     "measurements are of populations, the model is of one averaged patient",
 )

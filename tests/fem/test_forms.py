@@ -33,10 +33,12 @@ def test_a_form_is_compiled_while_another_one_is(volume):
     forms.compile_form(volume)
     (lock,) = forms.forms_folder().glob("*/.lock")
     signal.alarm(60)  # ends the tests if it waits
-    with lock.open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        doubled = forms.compile_form(2 * volume)
-    signal.alarm(0)
+    try:
+        with lock.open() as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            doubled = forms.compile_form(2 * volume)
+    finally:
+        signal.alarm(0)
     assert forms.integrate(doubled, MPI.COMM_SELF) == pytest.approx(6.0)
 
 
